@@ -1,0 +1,128 @@
+"""The only place where vectors of length n are reduced to numbers.
+
+A solver works with two kinds of data: n-vectors, which stay in the user's array library, dtype and
+device, and small float64 NumPy arrays on the host.  :class:`VectorSpace` is the border between them.
+It is looked up once per solve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import array_api_extra
+import numpy as np
+
+Array = Any
+"""An array of any library that follows the Python array API standard."""
+
+
+def to_host(a: Array) -> np.ndarray:
+    """Copy a small array to the host as float64 NumPy.
+
+    Never called on a vector of length n.
+    """
+    if isinstance(a, np.ndarray):
+        return a.astype(np.float64, copy=False)
+    if array_api_compat.is_torch_array(a):
+        a = a.detach()
+    # JAX and dask arrays know one device per array and convert on their own.
+    if not (array_api_compat.is_jax_array(a) or array_api_compat.is_dask_array(a)):
+        a = array_api_compat.to_device(a, _host_device(a))
+    return np.asarray(a).astype(np.float64, copy=False)
+
+
+def _host_device(a: Array) -> Any:
+    if array_api_compat.is_array_api_strict_namespace(array_api_compat.array_namespace(a)):
+        import array_api_strict
+
+        return array_api_strict.Device("CPU_DEVICE")
+    return "cpu"
+
+
+def set_row(block: Array, index: int, row: Array) -> Array:
+    """Write `row` into ``block[index]``; use the returned array from then on.
+
+    Libraries with immutable arrays return a new block, all others write in place.
+    """
+    if isinstance(block, np.ndarray):
+        block[index] = row
+        return block
+    return array_api_extra.at(block)[index, :].set(row)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorSpace:
+    """Namespace, dtype, device and length shared by all n-vectors of one solve.
+
+    Parameters
+    ----------
+    xp : module
+        Array API namespace, as returned by ``array_api_compat.array_namespace``.
+    dtype : dtype of `xp`
+        Real floating dtype of the vectors.
+    device : device of `xp` or None
+        None leaves the placement to the library.
+    size : int
+        Length n of the vectors.
+    """
+
+    xp: Any
+    dtype: Any
+    device: Any
+    size: int
+
+    @classmethod
+    def of(cls, x: Array) -> VectorSpace:
+        """Return the space that the 1-D array `x` lives in."""
+        xp = array_api_compat.array_namespace(x)
+        # A sharded JAX or dask array has no single device to name.
+        sharded = array_api_compat.is_jax_array(x) or array_api_compat.is_dask_array(x)
+        return cls(xp, x.dtype, None if sharded else array_api_compat.device(x), x.shape[0])
+
+    @classmethod
+    def numpy(cls, size: int, dtype: Any = np.float64) -> VectorSpace:
+        """Return the space of NumPy vectors of length `size`."""
+        return cls(array_api_compat.array_namespace(np.empty(0)), np.dtype(dtype), "cpu", size)
+
+    @property
+    def eps(self) -> float:
+        """Distance from 1 to the next number of the vectors' dtype."""
+        return float(self.xp.finfo(self.dtype).eps)
+
+    def zeros(self, shape: int | tuple[int, ...]) -> Array:
+        return self.xp.zeros(shape, dtype=self.dtype, **self._placement())
+
+    def from_host(self, a: np.ndarray) -> Array:
+        """Copy a small host array into the vectors' library, dtype and device."""
+        return self.xp.asarray(a, dtype=self.dtype, **self._placement())
+
+    def unit(self, j: int) -> Array:
+        """Return the j-th coordinate vector."""
+        e = self.zeros(self.size)
+        return array_api_extra.at(e)[j].set(1.0)
+
+    def dot(self, a: Array, b: Array) -> float:
+        return float(a @ b)
+
+    def norm(self, a: Array) -> float:
+        """Return the Euclidean norm of `a`."""
+        return float(np.sqrt(self.dot(a, a)))
+
+    def norm_inf(self, a: Array) -> float:
+        """Return max_i |a_i| without a temporary of length n; NaN if any entry is NaN."""
+        high, low = float(self.xp.max(a)), float(self.xp.min(a))
+        # Python's max() may skip a NaN; a sum never does.
+        return high + low if np.isnan(high + low) else max(high, -low)
+
+    def products(self, rows: Array, v: Array) -> np.ndarray:
+        """Return the inner products of every row of `rows` with `v`, on the host."""
+        return to_host(rows @ v)
+
+    def combine(self, coefficients: np.ndarray, rows: Array) -> Array:
+        """Return the n-vector ``sum_i coefficients[i] * rows[i]``."""
+        return self.from_host(coefficients) @ rows
+
+    def _placement(self) -> dict[str, Any]:
+        return {} if self.device is None else {"device": self.device}

@@ -1,0 +1,57 @@
+"""Outcome of a run: the status table and the result that SciPy's users know."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from scipy.optimize import OptimizeResult
+
+
+class Status(IntEnum):
+    """Why a run ended; ``status.message`` is the sentence shown to the user.
+
+    Examples
+    --------
+    >>> from qnsolve import Status
+    >>> Status.GTOL.value, Status.GTOL.success
+    (0, True)
+    >>> Status.MAXITER.message
+    'The iteration limit was reached; raise maxiter to go on.'
+    """
+
+    message: str
+
+    def __new__(cls, value: int, message: str) -> Status:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.message = message
+        return member
+
+    GTOL = 0, "The largest gradient component is within gtol."
+    MAXITER = 1, "The iteration limit was reached; raise maxiter to go on."
+    MAXFEV = 2, "The evaluation limit was reached; raise maxfev to go on."
+    STEP_TOO_SMALL = (
+        3,
+        "The step is below xtol relative to x: rounding in fun, or a gradient that does not match "
+        "fun; verify.check_grad tells which.",
+    )
+    NO_MODEL_DECREASE = 4, "The model predicts no decrease from here although the gradient is not small."
+    NON_FINITE_START = 5, "fun or its gradient is not finite at x0; start from another point."
+    UNBOUNDED = 6, "fun appears to be unbounded below."
+    LINE_SEARCH_FAILED = 7, "The line search found no acceptable point."
+    MAXTIME = 8, "The time limit was reached; raise maxtime to go on."
+    FTOL = 9, "The relative decrease of fun is within ftol."
+    CALLBACK_STOP = 99, "The callback raised StopIteration."
+
+    @property
+    def success(self) -> bool:
+        """True where the run met the tolerance it was asked for."""
+        return self in (Status.GTOL, Status.FTOL)
+
+
+def make_result(status: Status, **fields: Any) -> OptimizeResult:
+    """Return SciPy's result with `status`, its message and `success` filled in."""
+    return OptimizeResult(
+        status=int(status), success=status.success, message=status.message, **fields
+    )
