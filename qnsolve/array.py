@@ -8,6 +8,7 @@ It is looked up once per solve.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import array_api_compat
@@ -52,9 +53,16 @@ def set_row(block: Array, index: int, row: Array) -> Array:
     return array_api_extra.at(block)[index, :].set(row)
 
 
+CHUNK = 8192
+"""Columns handled at a time where float32 rows are widened: small enough to stay in cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class VectorSpace:
     """Namespace, dtype, device and length shared by all n-vectors of one solve.
+
+    Inner products and combinations of stored rows are accumulated in float64 wherever the library
+    has it: the Gram matrix of a memory squares its condition number, which float32 cannot afford.
 
     Parameters
     ----------
@@ -82,21 +90,37 @@ class VectorSpace:
         return cls(xp, x.dtype, None if sharded else array_api_compat.device(x), x.shape[0])
 
     @classmethod
-    def numpy(cls, size: int, dtype: Any = np.float64) -> VectorSpace:
-        """Return the space of NumPy vectors of length `size`."""
-        return cls(array_api_compat.array_namespace(np.empty(0)), np.dtype(dtype), "cpu", size)
+    def build(cls, size: int, dtype: Any = None, xp: Any = None) -> VectorSpace:
+        """Return the space of vectors of length `size`; NumPy and float64 unless said."""
+        if xp is None:
+            xp = array_api_compat.array_namespace(np.empty(0))
+        return cls.of(xp.zeros(size, dtype=xp.float64 if dtype is None else dtype))
 
-    @property
+    @cached_property
     def eps(self) -> float:
         """Distance from 1 to the next number of the vectors' dtype."""
         return float(self.xp.finfo(self.dtype).eps)
 
+    @cached_property
+    def wide(self) -> Any:
+        """float64 of the library where vectors are narrower and it has one, else None."""
+        if self.dtype == self.xp.float64:
+            return None
+        probe = self.xp.astype(self.xp.zeros(1, dtype=self.dtype), self.xp.float64)
+        return self.xp.float64 if probe.dtype == self.xp.float64 else None
+
+    @property
+    def product_eps(self) -> float:
+        """Unit roundoff of :meth:`products`, relative to the norms of the two vectors."""
+        return self.eps if self.wide is None else float(np.finfo(np.float64).eps)
+
     def zeros(self, shape: int | tuple[int, ...]) -> Array:
         return self.xp.zeros(shape, dtype=self.dtype, **self._placement())
 
-    def from_host(self, a: np.ndarray) -> Array:
-        """Copy a small host array into the vectors' library, dtype and device."""
-        return self.xp.asarray(a, dtype=self.dtype, **self._placement())
+    def from_host(self, a: np.ndarray, dtype: Any = None) -> Array:
+        """Copy a small host array into the vectors' library, device and (unless said) dtype."""
+        dtype = self.dtype if dtype is None else dtype
+        return self.xp.asarray(a, dtype=dtype, **self._placement())
 
     def unit(self, j: int) -> Array:
         """Return the j-th coordinate vector."""
@@ -104,7 +128,11 @@ class VectorSpace:
         return array_api_extra.at(e)[j].set(1.0)
 
     def dot(self, a: Array, b: Array) -> float:
-        return float(a @ b)
+        """Return the inner product of two n-vectors."""
+        if self.wide is None:
+            return float(a @ b)
+        widen = self._widen
+        return sum(float(widen(a[c]) @ widen(b[c])) for c in self._chunks())
 
     def norm(self, a: Array) -> float:
         """Return the Euclidean norm of `a`."""
@@ -118,11 +146,41 @@ class VectorSpace:
 
     def products(self, rows: Array, v: Array) -> np.ndarray:
         """Return the inner products of every row of `rows` with `v`, on the host."""
-        return to_host(rows @ v)
+        if self.wide is None:
+            return to_host(rows @ v)
+        total = self.xp.zeros(rows.shape[0], dtype=self.wide, **self._placement())
+        for c in self._chunks():
+            total = total + self._widen(rows[:, c]) @ self._widen(v[c])
+        return to_host(total)
 
     def combine(self, coefficients: np.ndarray, rows: Array) -> Array:
         """Return the n-vector ``sum_i coefficients[i] * rows[i]``."""
-        return self.from_host(coefficients) @ rows
+        if self.wide is None:
+            return self.from_host(coefficients) @ rows
+        weights = self.from_host(coefficients, self.wide)
+        return self.xp.concat(
+            [self.xp.astype(weights @ self._widen(rows[:, c]), self.dtype) for c in self._chunks()]
+        )
+
+    def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
+        """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host.
+
+        The columns are formed, a chunk at a time, before they are multiplied: the result has the
+        rounding error of the columns themselves and not that of the rows' Gram matrix.
+        """
+        dtype = self.dtype if self.wide is None else self.wide
+        weights = self.from_host(np.ascontiguousarray(coefficients.T), dtype)
+        total = 0.0
+        for c in self._chunks():
+            columns = weights @ (rows[:, c] if self.wide is None else self._widen(rows[:, c]))
+            total = total + columns @ columns.mT
+        return to_host(total)
+
+    def _widen(self, a: Array) -> Array:
+        return self.xp.astype(a, self.wide)
+
+    def _chunks(self) -> list[slice]:
+        return [slice(i, min(i + CHUNK, self.size)) for i in range(0, self.size, CHUNK)]
 
     def _placement(self) -> dict[str, Any]:
         return {} if self.device is None else {"device": self.device}

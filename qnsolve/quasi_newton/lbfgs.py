@@ -1,0 +1,108 @@
+"""The limited-memory BFGS matrix in compact form (Byrd, Nocedal and Schnabel 1994, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.scaling import MIN_COSINE, GammaRule
+from qnsolve.quasi_newton.spectrum import Columns
+
+
+class LBFGS(CompactMatrix):
+    r"""Limited-memory BFGS matrix, positive definite.
+
+    .. math::
+
+        B = \gamma I - \begin{bmatrix} \gamma S & Y \end{bmatrix}
+            \begin{bmatrix} \gamma S^T S & L \\ L^T & -D \end{bmatrix}^{-1}
+            \begin{bmatrix} \gamma S^T \\ Y^T \end{bmatrix},
+
+    where D and L are the diagonal and the strictly lower triangle of :math:`S^T Y`.  It is the
+    result of the BFGS recursion over the pairs, oldest first, from :math:`\gamma I`.
+
+    Parameters
+    ----------
+    n : int
+        Dimension.
+    memory : int, default 10
+        Largest number m of pairs; may exceed n.
+    gamma : float, str or callable, default "latest"
+        Rule for gamma > 0, as in :class:`LSR1`.
+    initial_gamma : float, default 1
+        gamma until the first pair is stored; a constant gamma overrides it.
+    dtype, xp : optional
+        dtype and array API namespace of the n-vectors; NumPy float64 by default.
+    like : array, optional
+        A vector whose library, dtype and device are taken instead.
+
+    Notes
+    -----
+    A pair is refused where ``s'y <= 1e-8 |s| |y|``.  Storage and cost as for :class:`LSR1`, with
+    2k in place of k in the host part.
+
+    References
+    ----------
+    R. H. Byrd, J. Nocedal, R. B. Schnabel, "Representations of quasi-Newton matrices and their use
+    in limited memory methods", Math. Program. 63 (1994), Theorem 2.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import LBFGS
+    >>> B = LBFGS(2, memory=2)
+    >>> B.update(np.array([1.0, 0.0]), np.array([4.0, 0.0])).stored
+    True
+    >>> B.gamma
+    4.0
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        memory: int = 10,
+        gamma: float | str | GammaRule = "latest",
+        initial_gamma: float = 1.0,
+        dtype: Any = None,
+        xp: Any = None,
+        like: Array | None = None,
+    ) -> None:
+        super().__init__(
+            n,
+            memory=memory,
+            gamma=gamma,
+            initial_gamma=initial_gamma,
+            dtype=dtype,
+            xp=xp,
+            like=like,
+        )
+        if not self._initial_gamma > 0.0:
+            raise ValueError(f"gamma of an L-BFGS matrix must be positive, got {self._initial_gamma}")
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        curvature = blocks.SY[-1, -1]
+        if not (gamma > 0.0 and curvature > MIN_COSINE * blocks.s_norms[-1] * blocks.y_norms[-1]):
+            return UpdateStatus.SMALL_CURVATURE
+        usable = self._factor(blocks, gamma).usable
+        return UpdateStatus.STORED if usable else UpdateStatus.ILL_CONDITIONED
+
+    def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
+        # In the basis [S Y] the middle matrix is -[S'S / gamma, L / gamma; L' / gamma, -D]^{-1}.
+        L = np.tril(blocks.SY, -1)
+        D = np.diag(blocks.SY.diagonal())
+        middle = np.block([[-blocks.SS / gamma, -L / gamma], [-L.T / gamma, D]])
+        return Inner(middle, np.sqrt(np.abs(middle.diagonal())))
+
+    def _columns(self) -> Columns:
+        rows = self.pairs.s_rows
+        k = len(rows)
+        selection = np.zeros((self.pairs.gram.shape[0], 2 * k))
+        j = np.arange(k)
+        selection[rows, j] = selection[rows + 1, k + j] = 1.0
+        blocks = self.pairs.blocks()
+        return Columns(selection, np.append(blocks.s_norms, blocks.y_norms))

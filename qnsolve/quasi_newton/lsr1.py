@@ -1,0 +1,139 @@
+"""The limited-memory SR1 matrix in compact form (Byrd, Nocedal and Schnabel 1994, section 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.scaling import GammaRule
+from qnsolve.quasi_newton.spectrum import Columns
+
+SKIP = 1e-8
+"""r in the pair test |s'(y - Bs)| >= r |s| |y - Bs| (Nocedal and Wright 2006, eq. 6.26)."""
+
+
+class LSR1(CompactMatrix):
+    r"""Limited-memory SR1 matrix, which may be indefinite.
+
+    .. math::
+
+        B = \gamma I + \Psi (L + D + L^T - \gamma S^T S)^{-1} \Psi^T, \qquad \Psi = Y - \gamma S,
+
+    where L + D is the lower triangle of :math:`S^T Y`.  It is the result of the SR1 recursion
+    :math:`B \leftarrow B + r r^T / r^T s`, :math:`r = y - B s`, over the pairs, oldest first, from
+    :math:`\gamma I`; every stored pair satisfies :math:`B s = y` where f is quadratic, the newest
+    always.
+
+    Parameters
+    ----------
+    n : int
+        Dimension.
+    memory : int, default 10
+        Largest number m of pairs; may exceed n.
+    gamma : float, str or callable, default "window-max"
+        Rule for gamma: a number keeps it constant, "latest", "window-max" and "eigenvalue" are
+        the rules of :mod:`qnsolve.quasi_newton.scaling`.
+    initial_gamma : float, default 1
+        gamma until the first pair is stored; a constant gamma overrides it.
+    skip : float, default 1e-8
+        A pair is refused where ``|s'(y - Bs)| < skip |s| |y - Bs|``.
+    dtype, xp : optional
+        dtype and array API namespace of the n-vectors; NumPy float64 by default.
+    like : array, optional
+        A vector whose library, dtype and device are taken instead.
+
+    Notes
+    -----
+    Storage 2 m n floats.  An update costs 8 m n flops, a product 8 m n, a spectrum O(m^3), or
+    O(m^2 n) where the pairs are nearly dependent.
+
+    References
+    ----------
+    R. H. Byrd, J. Nocedal, R. B. Schnabel, "Representations of quasi-Newton matrices and their use
+    in limited memory methods", Math. Program. 63 (1994), Theorem 5.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import LSR1
+    >>> B = LSR1(3, memory=2)
+    >>> B.update(np.array([1.0, 0.0, 0.0]), np.array([-2.0, 0.0, 0.0])).stored
+    True
+    >>> B @ np.array([1.0, 1.0, 0.0])
+    array([-2.,  1.,  0.])
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        memory: int = 10,
+        gamma: float | str | GammaRule = "window-max",
+        initial_gamma: float = 1.0,
+        skip: float = SKIP,
+        dtype: Any = None,
+        xp: Any = None,
+        like: Array | None = None,
+    ) -> None:
+        if not 0.0 < skip < 1.0:
+            raise ValueError(f"skip must lie in (0, 1), got {skip!r}")
+        self._skip = float(skip)
+        super().__init__(
+            n,
+            memory=memory,
+            gamma=gamma,
+            initial_gamma=initial_gamma,
+            dtype=dtype,
+            xp=xp,
+            like=like,
+        )
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        M, scale = _inner_matrix(blocks, gamma), _inner_scale(blocks, gamma)
+        # 1. The matrix of the other pairs, and w = M_old^{-1} Psi_old' s.
+        old = Inner(M[:-1, :-1], scale[:-1])
+        if not old.usable:
+            return UpdateStatus.ILL_CONDITIONED
+        w = old.solve(M[:-1, -1])
+        # 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r.
+        direction = np.append(-w, 1.0)
+        psi_gram = blocks.YY - gamma * (blocks.SY + blocks.SY.T) + gamma**2 * blocks.SS
+        r_norm = np.sqrt(max(0.0, direction @ psi_gram @ direction))
+        denominator = M[-1, -1] - w @ M[:-1, -1]
+        # 3. r carries the rounding error of all that was added up in it; |r|^2 is a difference.
+        noise = np.sqrt(len(blocks) * self.space.product_eps)
+        if r_norm <= noise * (np.abs(direction) @ _column_scale(blocks, gamma)):
+            return UpdateStatus.SATISFIED
+        if not abs(denominator) >= self._skip * blocks.s_norms[-1] * r_norm:
+            return UpdateStatus.SMALL_DENOMINATOR
+        # 4. The matrix with the pair in it.
+        return UpdateStatus.STORED if Inner(M, scale).usable else UpdateStatus.ILL_CONDITIONED
+
+    def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
+        return Inner(_inner_matrix(blocks, gamma), _inner_scale(blocks, gamma))
+
+    def _columns(self) -> Columns:
+        rows = self.pairs.s_rows
+        selection = np.zeros((self.pairs.gram.shape[0], len(rows)))
+        j = np.arange(len(rows))
+        selection[rows, j], selection[rows + 1, j] = -self._gamma, 1.0
+        return Columns(selection, _column_scale(self.pairs.blocks(), self._gamma))
+
+
+def _inner_matrix(blocks: GramBlocks, gamma: float) -> np.ndarray:
+    """Return L + D + L' - gamma S'S."""
+    return np.tril(blocks.SY) + np.tril(blocks.SY, -1).T - gamma * blocks.SS
+
+
+def _column_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
+    """Return |y_j| + |gamma| |s_j|, to which the rounding error of psi_j is proportional."""
+    return blocks.y_norms + abs(gamma) * blocks.s_norms
+
+
+def _inner_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
+    """Return the scale that bounds every entry s_i'psi_j of the inner matrix by 1."""
+    return np.sqrt(blocks.s_norms * _column_scale(blocks, gamma))

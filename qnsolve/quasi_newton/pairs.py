@@ -1,0 +1,174 @@
+"""The memory of secant pairs: a ring of rows on the device, their Gram matrix on the host.
+
+Notation: ``s_j`` and ``y_j`` are the step and gradient change of pair j, S and Y the n x k matrices
+of the stored ones, oldest first.  W is the (2m, n) block whose rows 2p and 2p+1 hold the pair of
+slot p.  Rows are written once and never moved; a pair's age lives in the order of the slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace, set_row
+
+
+@dataclass(frozen=True)
+class GramBlocks:
+    """S'S, S'Y and Y'Y, each (k, k), rows and columns oldest first."""
+
+    SS: np.ndarray
+    SY: np.ndarray
+    YY: np.ndarray
+
+    def __len__(self) -> int:
+        return self.SS.shape[0]
+
+    def newest(self, count: int) -> GramBlocks:
+        """Return the blocks of the `count` newest pairs."""
+        first = len(self) - count
+        return GramBlocks(*(block[first:, first:] for block in (self.SS, self.SY, self.YY)))
+
+    @property
+    def s_norms(self) -> np.ndarray:
+        return np.sqrt(self.SS.diagonal())
+
+    @property
+    def y_norms(self) -> np.ndarray:
+        return np.sqrt(self.YY.diagonal())
+
+
+@dataclass(frozen=True)
+class PairProducts:
+    """All inner products that a new pair (s, y) adds: W s, W y, s's, s'y, y'y."""
+
+    with_s: np.ndarray
+    with_y: np.ndarray
+    ss: float
+    sy: float
+    yy: float
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite([self.ss, self.sy, self.yy]).all())
+
+
+class PairMemory:
+    """At most `capacity` pairs (s, y) and the Gram matrix W W' of all of them.
+
+    Storing a pair costs two products with W, 8 m n flops, and one row write each.
+
+    Parameters
+    ----------
+    space : VectorSpace
+        Where the vectors live.
+    capacity : int
+        Largest number m of pairs.
+    """
+
+    def __init__(self, space: VectorSpace, capacity: int) -> None:
+        self.space = space
+        self.capacity = capacity
+        self.version = 0
+        self._block = space.zeros((2 * capacity, space.size))
+        self._gram = np.zeros((2 * capacity, 2 * capacity))
+        self._order: list[int] = []
+        self._used = 0
+
+    @property
+    def n_pairs(self) -> int:
+        return len(self._order)
+
+    @property
+    def rows(self) -> Array:
+        """The rows of W written so far, (2 used, n), in slot order."""
+        return self._block[: 2 * self._used, :]
+
+    @property
+    def gram(self) -> np.ndarray:
+        """W W' of :attr:`rows`, float64 on the host."""
+        return self._gram[: 2 * self._used, : 2 * self._used]
+
+    @property
+    def s_rows(self) -> np.ndarray:
+        """Indices in :attr:`rows` of the steps, oldest first; gradient changes are one further."""
+        return 2 * np.array(self._order, dtype=int)
+
+    def products(self, v: Array) -> np.ndarray:
+        """Return W v on the host."""
+        return self.space.products(self.rows, v)
+
+    def combine(self, coefficients: np.ndarray) -> Array:
+        """Return the n-vector W' c."""
+        return self.space.combine(coefficients, self.rows)
+
+    def blocks(self) -> GramBlocks:
+        """Return the Gram blocks of the stored pairs."""
+        i = self.s_rows
+        j = i + 1
+        return GramBlocks(
+            self._gram[np.ix_(i, i)], self._gram[np.ix_(i, j)], self._gram[np.ix_(j, j)]
+        )
+
+    def measure(self, s: Array, y: Array, y_products: np.ndarray | None = None) -> PairProducts:
+        """Return the inner products of (s, y) with W and with each other.
+
+        Parameters
+        ----------
+        s, y : array, shape (n,)
+        y_products : ndarray, optional
+            W y where it is known already.
+        """
+        dot = self.space.dot
+        with_y = self.products(y) if y_products is None else y_products
+        return PairProducts(self.products(s), with_y, dot(s, s), dot(s, y), dot(y, y))
+
+    def candidate(self, pair: PairProducts) -> GramBlocks:
+        """Return the blocks as they would be with `pair` stored, the oldest evicted if full."""
+        kept = self._order[1:] if self.n_pairs == self.capacity else self._order
+        i = 2 * np.array(kept, dtype=int)
+        j = i + 1
+        gram, k = self._gram, len(kept)
+        SS, SY, YY = (np.empty((k + 1, k + 1)) for _ in range(3))
+        SS[:k, :k], SY[:k, :k], YY[:k, :k] = (
+            gram[np.ix_(i, i)],
+            gram[np.ix_(i, j)],
+            gram[np.ix_(j, j)],
+        )
+        SS[:k, k] = SS[k, :k] = pair.with_s[i]
+        YY[:k, k] = YY[k, :k] = pair.with_y[j]
+        SY[:k, k], SY[k, :k] = pair.with_y[i], pair.with_s[j]
+        SS[k, k], SY[k, k], YY[k, k] = pair.ss, pair.sy, pair.yy
+        return GramBlocks(SS, SY, YY)
+
+    def store(self, s: Array, y: Array, pair: PairProducts, keep: int) -> None:
+        """Write (s, y) into a free slot after dropping all but the `keep` newest pairs."""
+        self._order = self._order[self.n_pairs - keep :]
+        slot = min(set(range(self.capacity)).difference(self._order))
+        p = 2 * slot
+        self._used = max(self._used, slot + 1)
+        self._block = set_row(set_row(self._block, p, s), p + 1, y)
+        filled = slice(0, len(pair.with_s))
+        for row, products in ((p, pair.with_s), (p + 1, pair.with_y)):
+            self._gram[row, filled] = self._gram[filled, row] = products
+        self._gram[p : p + 2, p : p + 2] = [[pair.ss, pair.sy], [pair.sy, pair.yy]]
+        self._order.append(slot)
+        self.version += 1
+
+    def clear(self) -> None:
+        """Forget all pairs; the storage is kept."""
+        self._order, self._used = [], 0
+        self.version += 1
+
+    def with_newest(self, products: np.ndarray, v: Array) -> np.ndarray:
+        """Return W v given `products`, its value before the newest pair was stored.
+
+        Costs two inner products instead of a pass over W.
+        """
+        p = 2 * self._order[-1]
+        out = np.zeros(2 * self._used)
+        out[: len(products)] = products
+        out[p] = self.space.dot(self._block[p, :], v)
+        out[p + 1] = self.space.dot(self._block[p + 1, :], v)
+        return out

@@ -1,0 +1,334 @@
+"""The partial spectrum: a symmetric matrix that is a multiple of I off a small space.
+
+``B = U diag(lam) U' + gamma (I - U U')`` with U (n x r) orthonormal.  U is never formed: its columns
+are combinations ``U = W' C`` of rows W that are stored anyway, so an n-vector is only touched by
+``W v`` (project) and ``W' c`` (lift).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+
+CANCELLATION = 1e-2
+"""Below this ratio of |g_perp| to |g| the difference of squares loses too much: g_perp is formed."""
+
+RANK_NOISE = 8.0
+"""Eigenvalues of a scaled q x q Gram matrix below RANK_NOISE * q * eps are rounding error."""
+
+
+class Rows(Protocol):
+    """A block W of rows that can be multiplied from both sides; `version` changes with its content."""
+
+    space: VectorSpace
+    version: int
+
+    def products(self, v: Array) -> np.ndarray: ...
+
+    def combine(self, coefficients: np.ndarray) -> Array: ...
+
+    @property
+    def rows(self) -> Array: ...
+
+
+class FixedRows:
+    """Rows that never change: an explicit orthonormal basis, one vector a row."""
+
+    version = 0
+
+    def __init__(self, space: VectorSpace, rows: Array) -> None:
+        self.space = space
+        self.rows = rows
+
+    def products(self, v: Array) -> np.ndarray:
+        return self.space.products(self.rows, v)
+
+    def combine(self, coefficients: np.ndarray) -> Array:
+        return self.space.combine(coefficients, self.rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A vector g in the coordinates of a partial spectrum: g = U par + g_perp.
+
+    Attributes
+    ----------
+    par : ndarray, shape (r,)
+        U'g.
+    norm_perp : float
+        ||g_perp||, exactly 0 where it is rounding error.
+    carrier : array, shape (n,)
+        A vector whose part off span(U) is g_perp: g itself, or g_perp where the difference of two
+        nearly equal vectors had to be formed.
+    carrier_par : ndarray, shape (r,)
+        U'carrier.
+    """
+
+    par: np.ndarray
+    norm_perp: float
+    carrier: Array
+    carrier_par: np.ndarray
+
+
+class PartialSpectrum:
+    """Eigenvalues lam_1 <= ... <= lam_r on span(U), gamma on its complement.
+
+    Parameters
+    ----------
+    gamma : float
+        Eigenvalue on the complement, of multiplicity n - r.
+    eigenvalues : ndarray, shape (r,)
+    rows : Rows
+        The block W.
+    coefficients : ndarray, shape (rows of W, r)
+        C in U = W' C.
+
+    Notes
+    -----
+    Project costs one product W g (2 q n flops for q rows), lift one product W' c.  A spectrum is
+    valid for as long as its rows: it refuses to work after the memory behind it has changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import PartialSpectrum
+    >>> B = PartialSpectrum.from_dense(np.diag([2.0, -1.0, 5.0]))
+    >>> B.eigenvalues
+    array([-1.,  2.,  5.])
+    """
+
+    def __init__(
+        self, gamma: float, eigenvalues: np.ndarray, rows: Rows, coefficients: np.ndarray
+    ) -> None:
+        self.gamma = float(gamma)
+        self.eigenvalues = eigenvalues
+        self.space = rows.space
+        self._rows = rows
+        self._coefficients = coefficients
+        self._version = rows.version
+
+    @classmethod
+    def from_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
+        """Return the spectrum with an explicit orthonormal `basis`, one eigenvector a row (r, n)."""
+        space = VectorSpace.of(basis[0, :]) if basis.shape[0] else VectorSpace.build(basis.shape[1])
+        order = np.argsort(eigenvalues)
+        coefficients = np.eye(len(eigenvalues))[:, order]
+        return cls(gamma, np.asarray(eigenvalues)[order], FixedRows(space, basis), coefficients)
+
+    @classmethod
+    def from_dense(cls, B: np.ndarray) -> PartialSpectrum:
+        """Return the full spectrum (r = n) of a dense symmetric NumPy array, O(n^3)."""
+        B = np.asarray(B, dtype=float)
+        if B.ndim != 2 or B.shape[0] != B.shape[1] or B.shape[0] == 0:
+            raise ValueError(f"a square matrix is wanted, got shape {B.shape}")
+        if not np.isfinite(B).all():
+            raise ValueError("the matrix has entries that are not finite")
+        if np.abs(B - B.T).max() > 1e3 * np.finfo(float).eps * np.abs(B).max():
+            raise ValueError("a symmetric matrix is wanted, got one that differs from its transpose")
+        eigenvalues, vectors = np.linalg.eigh(B)
+        return cls.from_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
+
+    @property
+    def complement_dim(self) -> int:
+        """n - r, the multiplicity of gamma."""
+        return self.space.size - len(self.eigenvalues)
+
+    @property
+    def all_eigenvalues(self) -> np.ndarray:
+        """The distinct-space eigenvalues: lam_1..lam_r, then gamma if the complement is not empty."""
+        return np.append(self.eigenvalues, self.gamma) if self.complement_dim else self.eigenvalues
+
+    @property
+    def norm(self) -> float:
+        """||B||_2."""
+        return float(np.abs(self.all_eigenvalues).max())
+
+    def project(self, g: Array, products: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+        """Return U'g and ||g - U U'g||."""
+        split = self.split(g, products)
+        return split.par, split.norm_perp
+
+    def split(self, g: Array, products: np.ndarray | None = None) -> Split:
+        """Return `g` in the coordinates of this spectrum.
+
+        Parameters
+        ----------
+        g : array, shape (n,)
+        products : ndarray, optional
+            W g where it is known already.
+
+        Notes
+        -----
+        ||g_perp|| is the difference of two squares; where little is left of it, g_perp is formed
+        and made orthogonal to U once more, which costs three further passes over W.
+        """
+        par = self._par(g, products)
+        norm = self.space.norm(g)
+        norm_par = float(np.linalg.norm(par))
+        if self.complement_dim == 0:
+            return Split(par, 0.0, g, par)
+        squared = (norm - norm_par) * (norm + norm_par)
+        if squared > (CANCELLATION * norm) ** 2:
+            return Split(par, float(np.sqrt(squared)), g, par)
+        g_perp, rest = self._off_span(g, par)
+        norm_perp = self.space.norm(g_perp)
+        if not norm_perp > self._rounding * norm:
+            norm_perp = 0.0
+        return Split(par + rest, norm_perp, g_perp, np.zeros_like(par))
+
+    def lift(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
+    ) -> Array:
+        """Return the n-vector ``U v_par + beta (I - U U') g``.
+
+        Parameters
+        ----------
+        v_par : ndarray, shape (r,)
+        beta : float
+        g : array, shape (n,)
+        g_par : ndarray, shape (r,), optional
+            U'g where it is known already.
+        """
+        if g_par is None:
+            g_par = self._par(g, None)
+        step = self._combine(v_par - beta * g_par)
+        return step + beta * g if beta != 0.0 else step
+
+    def complement_direction(self) -> Array:
+        """Return a unit vector orthogonal to span(U): the coordinate vector least in it, projected.
+
+        The squared lengths of the projections of e_1..e_{r+1} on span(U) sum to at most r, so one
+        of them keeps at least 1 / (r + 1) of its squared length.
+        """
+        if self.complement_dim == 0:
+            raise ValueError("the spectrum is full: no direction is orthogonal to it")
+        best, best_inside = None, np.inf
+        for j in range(len(self.eigenvalues) + 1):
+            e = self.space.unit(j)
+            inside = float(np.linalg.norm(self._par(e, None)))
+            if inside < best_inside:
+                best, best_inside = e, inside
+        direction, _ = self._off_span(best, self._par(best, None))
+        return direction * (1.0 / self.space.norm(direction))
+
+    def matvec(self, v: Array) -> Array:
+        """Return B v."""
+        par = self._par(v, None)
+        return self.lift(self.eigenvalues * par, self.gamma, v, par)
+
+    def solve(self, b: Array, shift: float = 0.0) -> Array:
+        """Return ``(B + shift I)^{-1} b``; raises LinAlgError where that matrix is singular."""
+        shifted = self.eigenvalues + shift
+        tau = self.gamma + shift
+        least = np.abs(self.all_eigenvalues + shift).min()
+        if not least > self.space.eps * (self.norm + abs(shift)):
+            raise np.linalg.LinAlgError(f"B + {shift!r} I is singular to working precision")
+        par = self._par(b, None)
+        return self.lift(par / shifted, 1.0 / tau if self.complement_dim else 0.0, b, par)
+
+    @property
+    def _rounding(self) -> float:
+        """Relative rounding error of a vector formed as W' (C v), for a unit vector v."""
+        row_norms = np.sqrt(np.einsum("ij,ij->j", *[np.abs(self._coefficients)] * 2))
+        return 4.0 * self.space.eps * max(1.0, float(row_norms.max(initial=1.0)))
+
+    def _par(self, v: Array, products: np.ndarray | None) -> np.ndarray:
+        self._check_version()
+        products = self._rows.products(v) if products is None else products
+        return self._coefficients.T @ products
+
+    def _combine(self, v_par: np.ndarray) -> Array:
+        self._check_version()
+        return self._rows.combine(self._coefficients @ v_par)
+
+    def _off_span(self, v: Array, par: np.ndarray) -> tuple[Array, np.ndarray]:
+        """Return (I - UU')v, made orthogonal to U once more, and what the second pass removed."""
+        once = v - self._combine(par)
+        rest = self._par(once, None)
+        return once - self._combine(rest), rest
+
+    def _check_version(self) -> None:
+        if self._rows.version != self._version:
+            raise RuntimeError("the matrix has changed since this spectrum was taken; take a new one")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns V = W' E, not necessarily independent.
+
+    Attributes
+    ----------
+    selection : ndarray, shape (rows of W, q)
+        E.
+    scale : ndarray, shape (q,)
+        For each column the sum of the lengths of the rows it is combined from.  The rounding error
+        of a column's inner products is proportional to it, however short the column itself is.
+    """
+
+    selection: np.ndarray
+    scale: np.ndarray
+
+
+def orthonormal_basis(
+    columns: Columns, gram: np.ndarray, rows: Rows
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return C and R with ``U = W' C`` orthonormal and ``V = W' E = U R`` to rounding.
+
+    Parameters
+    ----------
+    columns : Columns
+        V.
+    gram : ndarray
+        W W'.
+    rows : Rows
+        W; touched only where the Gram matrix alone cannot give an orthonormal basis.
+
+    Returns
+    -------
+    C : ndarray, shape (rows of W, r)
+    R : ndarray, shape (r, q)
+
+    Notes
+    -----
+    1. Scale the columns to comparable rounding error and diagonalise their Gram matrix.
+    2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs and
+       more columns than dimensions end.
+    3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is worse
+       than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a time,
+       and its Cholesky factor divided out (the second pass of Cholesky QR).  What remains is
+       eps / sqrt(t_min), the rounding error of the vectors themselves.
+    """
+    eps = rows.space.product_eps
+    q = len(columns.scale)
+    E = columns.selection / columns.scale
+    t, Z = np.linalg.eigh(E.T @ gram @ E)
+    kept = t > RANK_NOISE * q * eps
+    kept[: max(0, q - rows.space.size)] = False
+    t, Z = t[kept], Z[:, kept]
+    root = np.sqrt(t)
+    C, R = E @ (Z / root), (root[:, None] * Z.T) * columns.scale
+    if len(t) and eps / t[0] > np.sqrt(eps):
+        L = np.linalg.cholesky(rows.space.gram_of_combinations(C, rows.rows))
+        C, R = np.linalg.solve(L, C.T).T, L.T @ R
+    return C, R
+
+
+def spectrum_of_update(
+    gamma: float,
+    columns: Columns,
+    half: np.ndarray,
+    weights: np.ndarray,
+    gram: np.ndarray,
+    rows: Rows,
+) -> PartialSpectrum:
+    """Return the spectrum of ``B = gamma I + V (half diag(weights) half') V'`` with V = W' E."""
+    if not len(columns.scale):
+        return PartialSpectrum(gamma, np.empty(0), rows, np.zeros((gram.shape[0], 0)))
+    C, R = orthonormal_basis(columns, gram, rows)
+    core = R @ half
+    difference, P = np.linalg.eigh((core * weights) @ core.T)
+    return PartialSpectrum(gamma, gamma + difference, rows, C @ P)
