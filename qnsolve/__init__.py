@@ -1,6 +1,24 @@
 """Limited-memory quasi-Newton minimisation that uses negative curvature."""
 
 from qnsolve._version import __version__
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.lbfgs import LBFGS
+from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
+from qnsolve.subproblem.model import QuadraticModel, SubproblemResult, solve_trs
+from qnsolve.subproblem.types import Certificate, SubproblemStatus
 
-__all__ = ["Status", "__version__"]
+__all__ = [
+    "LBFGS",
+    "LSR1",
+    "Certificate",
+    "PartialSpectrum",
+    "QuadraticModel",
+    "Status",
+    "SubproblemResult",
+    "SubproblemStatus",
+    "UpdateStatus",
+    "__version__",
+    "solve_trs",
+]

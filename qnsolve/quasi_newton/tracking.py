@@ -1,0 +1,63 @@
+"""The gradient of an iterate together with its products W g, kept by one pass over W a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.quasi_newton.pairs import PairMemory
+
+DIRECT = 0.1
+"""Ratio of |y| to the larger gradient norm below which W y is not taken as a difference."""
+
+
+@dataclass
+class TrackedGradient:
+    """A gradient g, its norm, and the products W g with the rows of a memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.array import VectorSpace
+    >>> from qnsolve.quasi_newton.pairs import PairMemory
+    >>> pairs = PairMemory(VectorSpace.build(2), capacity=3)
+    >>> g = TrackedGradient.of(np.array([3.0, 4.0]), pairs)
+    >>> g.norm, g.products.size
+    (5.0, 0)
+    """
+
+    vector: Array
+    norm: float
+    products: np.ndarray
+    pairs: PairMemory
+
+    @classmethod
+    def of(cls, g: Array, pairs: PairMemory) -> TrackedGradient:
+        """Return `g` tracked from scratch."""
+        return cls(g, pairs.space.norm(g), pairs.products(g), pairs)
+
+    def change_to(self, g_new: Array) -> tuple[TrackedGradient, Array, np.ndarray]:
+        """Return `g_new` tracked, ``y = g_new - g`` and W y, with one product between them.
+
+        W y is the difference of W g_new and W g as long as y is not small against them.  Where it
+        is small that difference would lose digits, and W y is formed, with W g_new as the sum.
+        """
+        pairs, space = self.pairs, self.pairs.space
+        norm_new = space.norm(g_new)
+        y = g_new - self.vector
+        if space.wide is not None:
+            # y is rounded to the narrow dtype: its exact products are not the difference.
+            new_products, y_products = pairs.products(g_new), pairs.products(y)
+        elif space.norm(y) >= DIRECT * max(self.norm, norm_new):
+            new_products = pairs.products(g_new)
+            y_products = new_products - self.products
+        else:
+            y_products = pairs.products(y)
+            new_products = self.products + y_products
+        return TrackedGradient(g_new, norm_new, new_products, pairs), y, y_products
+
+    def account_for_newest(self) -> None:
+        """Extend the products to the pair that has just been stored."""
+        self.products = self.pairs.with_newest(self.products, self.vector)

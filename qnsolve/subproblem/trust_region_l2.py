@@ -1,0 +1,110 @@
+"""The trust-region subproblem in the l2 norm, on a partial spectrum (Brust, Erway, Marcia 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qnsolve.subproblem.secular import boundary_shift
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+
+
+def trust_region_l2(
+    eigenvalues: np.ndarray,
+    gamma: float,
+    a_par: np.ndarray,
+    norm_perp: float,
+    complement_dim: int,
+    radius: float,
+) -> ReducedStep:
+    r"""Minimise a quadratic over an l2 ball, in the eigenvector coordinates of its matrix.
+
+    .. math::
+
+        \min_p \; a^T p + \tfrac12 p^T \Lambda p \quad \text{subject to} \quad \|p\|_2 \le \Delta,
+        \qquad \Lambda = \mathrm{diag}(\lambda_1, \dots, \lambda_r, \gamma),
+
+    where the last coordinate is the one along the gradient's part in the complement.
+
+    Parameters
+    ----------
+    eigenvalues : ndarray, shape (r,)
+    gamma : float
+        Eigenvalue on the complement.
+    a_par : ndarray, shape (r,)
+        Gradient on the eigenvectors.
+    norm_perp : float, >= 0
+        Length of the gradient's part in the complement.
+    complement_dim : int
+        Dimension of the complement; at 0 gamma does not take part.
+    radius : float, > 0
+        Delta.
+
+    Returns
+    -------
+    ReducedStep
+
+    Notes
+    -----
+    p solves the problem if and only if, for some :math:`\sigma \ge 0`,
+    :math:`(\Lambda + \sigma I) p = -a`, :math:`\Lambda + \sigma I \succeq 0` and
+    :math:`\sigma (\Delta - \|p\|) = 0` (More and Sorensen 1983).  The cases:
+
+    1. interior: :math:`\Lambda \succ 0` and :math:`\|\Lambda^{-1} a\| \le \Delta`; sigma = 0.
+    2. hard: a vanishes on the eigenspace of :math:`\lambda_{min} \le 0` and the least solution at
+       :math:`\sigma = -\lambda_{min}` is inside; if :math:`\lambda_{min} < 0`, a vector of that
+       eigenspace reaches the boundary.
+    3. boundary: sigma solves the secular equation :math:`\|(\Lambda + \sigma I)^{-1} a\| = \Delta`.
+
+    Radius and curvature are scaled to 1 first, and sigma is measured from
+    :math:`\max(0, -\lambda_{min})`, so no case is decided by a tolerance.  Cost O(r).
+
+    References
+    ----------
+    J. Brust, J. B. Erway, R. F. Marcia, "On solving L-SR1 trust-region subproblems", Comput. Optim.
+    Appl. 66 (2017), Algorithm 1.
+
+    J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput. 4 (1983).
+    """
+    if complement_dim:
+        lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
+    else:
+        lam, a = eigenvalues, a_par
+    # 0. Units in which the radius is 1 and the largest curvature or gradient is 1.
+    a = a / radius
+    unit = max(np.abs(lam).max(), np.abs(a).max())
+    if unit == 0.0:
+        return ReducedStep.zero(len(eigenvalues))
+    lam, a = lam / unit, a / unit
+    lowest = max(0.0, -lam.min())
+    base = lam + lowest
+    moving = a != 0.0
+
+    p = np.zeros_like(a)
+    delta, nit, status, hard_case = 0.0, 0, SubproblemStatus.SOLVED, False
+    with np.errstate(divide="ignore", over="ignore"):
+        p[moving] = -a[moving] / base[moving]
+    length = float(np.linalg.norm(p))
+    if length > 1.0:
+        # 3. On the boundary, at the root of the secular equation.
+        delta, nit, converged = boundary_shift(base[moving], a[moving])
+        p[moving] = -a[moving] / (base[moving] + delta)
+        status = SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT
+    elif lowest > 0.0:
+        # 2. Hard case: any vector of the leftmost eigenspace, of the length that is missing.
+        hard_case = True
+        p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))
+    # 1. Otherwise the unconstrained minimiser lies inside.
+
+    sigma = lowest + delta
+    decrease = 0.5 * float((base + delta) @ p**2) + 0.5 * sigma * float(p @ p)
+    r = len(eigenvalues)
+    return ReducedStep(
+        par=radius * p[:r],
+        perp=radius * float(p[r]) if complement_dim else 0.0,
+        multiplier=unit * sigma,
+        decrease=unit * radius**2 * decrease,
+        on_boundary=length > 1.0 or hard_case,
+        hard_case=hard_case,
+        nit=nit,
+        status=status,
+    )
