@@ -21,6 +21,10 @@ RANK_NOISE = 8.0
 """Eigenvalues of a scaled q x q Gram matrix below RANK_NOISE * q * eps are rounding error."""
 
 
+SECOND_PASS_RANK = 1e-2
+"""Squared length below which a normalised direction turns out to have been rounding error."""
+
+
 class Rows(Protocol):
     """A block W of rows that can be multiplied from both sides; `version` changes with its content."""
 
@@ -299,8 +303,8 @@ def orthonormal_basis(
        more columns than dimensions end.
     3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is worse
        than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a time,
-       and its Cholesky factor divided out (the second pass of Cholesky QR).  What remains is
-       eps / sqrt(t_min), the rounding error of the vectors themselves.
+       and its own eigendecomposition divided out (the second pass of Cholesky QR, rank-revealing).
+       What remains is eps / sqrt(t_min), the rounding error of the vectors themselves.
     """
     eps = rows.space.product_eps
     q = len(columns.scale)
@@ -312,8 +316,11 @@ def orthonormal_basis(
     root = np.sqrt(t)
     C, R = E @ (Z / root), (root[:, None] * Z.T) * columns.scale
     if len(t) and eps / t[0] > np.sqrt(eps):
-        L = np.linalg.cholesky(rows.space.gram_of_combinations(C, rows.rows))
-        C, R = np.linalg.solve(L, C.T).T, L.T @ R
+        t, Z = np.linalg.eigh(rows.space.gram_of_combinations(C, rows.rows))
+        # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
+        kept = t > SECOND_PASS_RANK
+        root, Z = np.sqrt(t[kept]), Z[:, kept]
+        C, R = C @ (Z / root), (root[:, None] * Z.T) @ R
     return C, R
 
 

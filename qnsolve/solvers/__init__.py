@@ -1,0 +1,1 @@
+"""Outer loops, each written as the printed algorithm."""

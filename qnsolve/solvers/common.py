@@ -1,0 +1,151 @@
+"""What every outer loop needs: budgets and stopping, reductions near rounding, step interpolation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from qnsolve.array import Array
+from qnsolve.objective import Objective
+from qnsolve.options import SolverOptions
+from qnsolve.result import Status, make_result
+
+MAX_REJECTIONS = 60
+"""Rejected trials in a row after which no shorter step is worth an evaluation."""
+
+UNBOUNDED_GROWTH = 1e30
+"""A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
+
+ROUNDING_OF_F = 10.0
+"""Differences of f within ROUNDING_OF_F * eps * |f| say nothing about the step."""
+
+ROUNDING_ACCEPT = 100.0
+"""Differences of f that are let pass, in the same unit, where the gradient shrinks."""
+
+GRADIENT_PROGRESS = 0.9
+"""Factor by which the gradient must shrink for such a step."""
+
+
+class Run:
+    """One run of a solver: its counts, its history, and the question whether it is over.
+
+    Parameters
+    ----------
+    objective : Objective
+    options : SolverOptions
+    callback : callable
+        As made by :func:`qnsolve.callback.wrap_callback`.
+    """
+
+    def __init__(
+        self, objective: Objective, options: SolverOptions, callback: Callable[[Callable], bool]
+    ) -> None:
+        self.objective = objective
+        self.options = options
+        self.nit = 0
+        self.skipped = 0
+        self._callback = callback
+        self._deadline = None if options.maxtime is None else time.monotonic() + options.maxtime
+        self._rejections = 0
+        self._history: list[dict[str, float]] = []
+        self._last: OptimizeResult | None = None
+
+    def before_step(self, g_norm_inf: float) -> Status | None:
+        """Return why no further step is to be taken, or None."""
+        options = self.options
+        if g_norm_inf <= options.gtol:
+            return Status.GTOL
+        if self._rejections >= MAX_REJECTIONS:
+            return Status.STEP_TOO_SMALL
+        if self.nit >= options.maxiter:
+            return Status.MAXITER
+        if options.maxfev is not None and self.objective.nfev >= options.maxfev:
+            return Status.MAXFEV
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return Status.MAXTIME
+        return None
+
+    def after_step(
+        self, x: Array, f: float, g: Array, accepted: bool, record: dict[str, Any]
+    ) -> Status | None:
+        """Count the iteration, record it, and return why the callback ends the run, or None."""
+        self.nit += 1
+        self._rejections = 0 if accepted else self._rejections + 1
+        if self.options.history:
+            self._history.append({**self._counts(), "fun": f, "accepted": accepted, **record})
+        if self._callback is None:
+            return None
+        shaped = self.objective.shaped
+        intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self._counts(), **record)
+        return Status.CALLBACK_STOP if self._callback(intermediate) else None
+
+    def result(self, status: Status, x: Array, f: float, g: Array, **fields: Any) -> OptimizeResult:
+        """Return the result of the run."""
+        if self.options.history:
+            fields["history"] = self._history
+        return make_result(
+            status, x=x, fun=f, jac=g, skipped=self.skipped, **self._counts(), **fields
+        )
+
+    def _counts(self) -> dict[str, int]:
+        return {"nit": self.nit, "nfev": self.objective.nfev, "njev": self.objective.njev}
+
+
+def is_unbounded(f: float, f_start: float) -> bool:
+    """Tell whether `f` is so far below `f_start` that there is no minimum to be expected."""
+    return f < -UNBOUNDED_GROWTH * max(1.0, abs(f_start))
+
+
+def actual_reduction(f: float, f_new: float, slope: float, slope_new: float, eps: float) -> float:
+    """Return f - f_new, or its estimate from the slopes where the difference is rounding error.
+
+    The trapezoidal rule on the derivative along the step, ``-(g's + g_new's) / 2``, keeps its
+    digits where f has none left.
+    """
+    if abs(f - f_new) <= ROUNDING_OF_F * eps * abs(f):
+        return -0.5 * (slope + slope_new)
+    return f - f_new
+
+
+def progress_at_rounding(
+    f: float, f_new: float, g_norm: float, g_norm_new: float, eps: float
+) -> bool:
+    """Tell whether f is unchanged to rounding while the gradient has become clearly smaller."""
+    same = abs(f_new - f) <= ROUNDING_ACCEPT * eps * abs(f)
+    return same and g_norm_new <= GRADIENT_PROGRESS * g_norm
+
+
+def hermite_minimiser(slope: float, slope_new: float, reduction: float) -> float:
+    """Return the minimiser t in [0, 1] of the cubic through both ends of a step; NaN if it has none.
+
+    The cubic has derivative `slope` at t = 0, `slope_new` at t = 1 and falls by `reduction`
+    (Nocedal and Wright 2006, eq. 3.59).
+    """
+    d1 = slope + slope_new + 3.0 * reduction
+    discriminant = d1 * d1 - slope * slope_new
+    if not discriminant >= 0.0:
+        return math.nan
+    d2 = math.sqrt(discriminant)
+    denominator = slope_new - slope + 2.0 * d2
+    return 1.0 - (slope_new + d2 - d1) / denominator if denominator else math.nan
+
+
+def starting_radius(x_norm: float, f: float, g_norm: float) -> float:
+    """Return a first radius with the unit of x.
+
+    A linear model of f reaches 0 at |f| / |g|; twice that is as far as a function that is bounded
+    below by 0 is likely to fall along -g.
+    """
+    by_size = max(1.0, x_norm)
+    by_value = 2.0 * abs(f) / g_norm
+    return min(by_size, by_value) if by_value > 0.0 else by_size
+
+
+def all_finite(f: float, g_norm: float | None) -> bool:
+    """Tell whether a value and the norm of its gradient (None where it was not taken) are finite."""
+    return math.isfinite(f) and g_norm is not None and bool(np.isfinite(g_norm))
