@@ -1,0 +1,124 @@
+"""``minimize``: the call that SciPy's users know."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scipy.optimize import OptimizeResult
+
+from qnsolve.methods import lsr1_tr
+
+METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr}
+"""Methods by name."""
+
+DEFAULT_METHOD = "lsr1-tr"
+
+
+def minimize(
+    fun: Callable,
+    x0: Any,
+    args: Any = (),
+    method: str | None = None,
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    tol: float | None = None,
+    callback: Callable | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> OptimizeResult:
+    r"""Find a local minimiser of a smooth function of n real variables.
+
+    .. math::
+
+        \min_{x \in \mathbb{R}^n} f(x)
+
+    The arguments are those of :func:`scipy.optimize.minimize`.  Unlike there, x may have any shape
+    and be an array of any library that follows the Python array API standard; vectors of length n
+    stay where the user put them.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> f``, one real number, or ``-> (f, g)`` with ``jac=True``, the form to
+        prefer.  x has the shape, dtype, library and device of `x0`; it is a copy.
+    x0 : array_like of real numbers, any shape but not empty
+        Start point.  float32 and float64 are kept, integers become float64, half precision is
+        refused.  A plain number becomes an array of shape (1,).
+    args : tuple, optional
+        Further arguments of `fun` and `jac`.
+    method : {"lsr1-tr"}, optional
+        Upper and lower case are one.  Default "lsr1-tr": a trust region on the limited-memory SR1
+        matrix.
+    jac : callable, True, None, False, "2-point" or "3-point", optional
+        ``jac(x, *args) -> g``, with the shape of x or flat; True where `fun` returns both.  None,
+        False and "2-point" are forward, "3-point" central differences (NumPy arrays only), at n
+        and 2n evaluations each.
+    hess, hessp : optional
+        Not used; a RuntimeWarning says so where one is given.
+    bounds, constraints : optional
+        Refused where they restrict x.
+    tol : float, optional
+        The option ``gtol``, unless that is given: stop where no gradient component is larger.
+    callback : callable, optional
+        Called after each iteration as ``callback(intermediate_result=result)`` where that is its
+        only parameter, else as ``callback(xk)``.  Ends the run by raising StopIteration.
+    options : mapping, optional
+        Fields of :class:`qnsolve.options.TrustRegionOptions`: ``memory``, ``gtol``, ``maxiter``,
+        ``maxfev``, ``initial_radius`` and others.  An unknown name is an error.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        With ``x`` (best point accepted, shape of `x0`), ``fun``, ``jac`` (shape of `x0`), ``nit``,
+        ``nfev``, ``njev``, ``status`` (:class:`qnsolve.Status`), ``success``, ``message``,
+        ``n_pairs``, ``skipped``, ``radius`` and, where asked for, ``history``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong, before the first evaluation.  Numerical trouble is a status of the
+        result.  What `fun`, `jac` or `callback` raise comes through unchanged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.interface import minimize
+    >>> def fun(x):
+    ...     return np.sum(x**4 - x**2), 4 * x**3 - 2 * x
+    >>> result = minimize(fun, np.full((2, 2), 0.1), jac=True)
+    >>> result.success, result.x.shape, np.round(result.fun, 6)
+    (True, (2, 2), np.float64(-1.0))
+    """
+    solve = _method_named(DEFAULT_METHOD if method is None else method)
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options must be a mapping such as a dict, got {type(options).__name__}")
+    return solve(
+        fun,
+        x0,
+        args,
+        jac=jac,
+        hess=hess,
+        hessp=hessp,
+        bounds=bounds,
+        constraints=constraints,
+        callback=callback,
+        **{"tol": tol, **(options or {})},
+    )
+
+
+def _method_named(method: str) -> Callable[..., OptimizeResult]:
+    if callable(method):
+        raise TypeError(
+            "method must be a name; call a callable method through scipy.optimize.minimize"
+        )
+    if not isinstance(method, str):
+        raise TypeError(f"method must be a name, got {type(method).__name__}")
+    if method.lower() not in METHODS:
+        near = difflib.get_close_matches(method.lower(), METHODS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown method {method!r}; {hint}The methods are {', '.join(METHODS)}")
+    return METHODS[method.lower()]

@@ -1,0 +1,109 @@
+"""The methods as callables, for ``scipy.optimize.minimize(..., method=qnsolve.lsr1_tr)``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sized
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, OptimizeResult
+
+from qnsolve.callback import wrap_callback
+from qnsolve.objective import Objective
+from qnsolve.options import TrustRegionOptions
+from qnsolve.solvers.trust_region import minimize_trust_region
+
+
+def lsr1_tr(
+    fun: Callable,
+    x0: Any,
+    args: Any = (),
+    *,
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    callback: Callable | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """Minimise a smooth function by the limited-memory SR1 trust-region method.
+
+    Usable on its own and as the `method` of :func:`scipy.optimize.minimize`.
+
+    Parameters
+    ----------
+    fun, x0, args, jac
+        As in :func:`qnsolve.minimize`.  SciPy does not hand the names of difference schemes on to
+        a method of this kind: through it ``jac="3-point"`` arrives as None and means forward
+        differences.
+    hess, hessp
+        Not used; a RuntimeWarning says so where one is given.
+    bounds, constraints
+        Refused where they restrict x.
+    callback : callable, optional
+        As in :func:`qnsolve.minimize`.
+    **options
+        The fields of :class:`qnsolve.options.TrustRegionOptions`, and ``tol`` for ``gtol``.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        As :func:`qnsolve.minimize` returns it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong, before the first evaluation.
+
+    Examples
+    --------
+    >>> import scipy.optimize
+    >>> from qnsolve.methods import lsr1_tr
+    >>> rosen, rosen_der = scipy.optimize.rosen, scipy.optimize.rosen_der
+    >>> result = scipy.optimize.minimize(rosen, [-1.2, 1.0], jac=rosen_der, method=lsr1_tr)
+    >>> result.success, result.x.round(4)
+    (True, array([1., 1.]))
+    """
+    _refuse_restrictions("lsr1-tr", bounds, constraints)
+    _warn_unused("lsr1-tr", hess=hess, hessp=hessp)
+    objective = Objective(fun, x0, args, jac)
+    checked = TrustRegionOptions.from_user(options, objective.space.eps)
+    result = minimize_trust_region(objective, checked, wrap_callback(callback))
+    result.x = objective.shaped(result.x)
+    result.jac = objective.shaped(result.jac)
+    return result
+
+
+def _refuse_restrictions(method: str, bounds: Any, constraints: Any) -> None:
+    if _restricts(bounds):
+        raise ValueError(
+            f"{method} takes no bounds; use scipy.optimize.minimize with method='L-BFGS-B', "
+            "or transform the variables"
+        )
+    none_given = isinstance(constraints, Sized) and len(constraints) == 0
+    if constraints is not None and not none_given:
+        raise ValueError(
+            f"{method} takes no constraints; use scipy.optimize.minimize with "
+            "method='trust-constr', or add a penalty to fun"
+        )
+
+
+def _restricts(bounds: Any) -> bool:
+    """Tell whether `bounds`, in any of SciPy's forms, keep x from going anywhere."""
+    if bounds is None:
+        return False
+    if isinstance(bounds, Bounds):
+        low, high = bounds.lb, bounds.ub
+    else:
+        low = [-np.inf if pair[0] is None else pair[0] for pair in bounds]
+        high = [np.inf if pair[1] is None else pair[1] for pair in bounds]
+    return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
+
+
+def _warn_unused(method: str, **derivatives: Any) -> None:
+    for name, value in derivatives.items():
+        if value is not None:
+            message = f"Method {method} does not use Hessian information ({name})."
+            warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -1,0 +1,257 @@
+"""The user's callables behind one door: checked, counted, and given nothing they could damage.
+
+Inside the package x and g are flat vectors of one :class:`~qnsolve.array.VectorSpace`; the user's
+callables see x in the shape of their `x0`.  Everything about the call that can be wrong is refused
+here, before the first evaluation where that is possible.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from scipy.optimize import approx_fprime
+
+from qnsolve.array import Array, VectorSpace
+
+DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
+"""Finite-difference schemes by name, with the order of their error in the step."""
+
+_JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
+
+
+class Objective:
+    """A function of n real variables and its gradient, as the solvers call them.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> f``, or ``-> (f, g)`` with ``jac=True``.  `f` is one real number: a
+        Python number or an array of one element, on any device.
+    x0 : array_like of real numbers, any shape but not empty
+        Start point.  Its array library, device and shape are those that the callables see; so is
+        its dtype, except that integers and booleans become float64.  Lists become NumPy arrays,
+        and a plain number the NumPy array of shape (1,), as in SciPy.
+    args : tuple
+        Further arguments of `fun` and `jac`; anything but a tuple is taken for the only one.
+    jac : callable, True, None, False, "2-point" or "3-point"
+        ``jac(x, *args) -> g`` with the shape of x, or flat; True where `fun` returns both.
+        Otherwise the gradient is made of forward ("2-point", also None and False) or central
+        ("3-point") differences of `fun`, n or 2n evaluations each, for NumPy arrays only.
+
+    Attributes
+    ----------
+    space : VectorSpace
+        Where the flat vectors live; ``n`` is its size.
+    x0 : array, shape (n,)
+        Own copy of the start point.
+    shape : tuple of int
+        Shape of x in the callables.
+    nfev, njev : int
+        Evaluations of `fun`, those of differences included, and gradients taken so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described; nothing has been evaluated by then.  While the solve
+        runs: if `fun` or `jac` returns something else than described.
+
+    Notes
+    -----
+    float16 and bfloat16 are refused: with three digits in g, a difference of two gradients holds no
+    curvature.  Promoting them would hand the callables a dtype that nobody asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> objective = Objective(lambda x: ((x**2).sum(), 2 * x), np.eye(2), jac=True)
+    >>> objective(objective.x0)
+    (2.0, array([2., 0., 0., 2.]))
+    >>> objective.shape, objective.n, objective.nfev
+    ((2, 2), 4, 1)
+    """
+
+    def __init__(self, fun: Callable, x0: Any, args: Any = (), jac: Any = None) -> None:
+        if not callable(fun):
+            raise TypeError(f"fun must be callable, got {type(fun).__name__}")
+        x0 = _checked_start(x0)
+        self.shape: tuple[int, ...] = tuple(x0.shape)
+        self.x0 = array_api_compat.array_namespace(x0).reshape(x0, (-1,))
+        self.space = VectorSpace.of(self.x0)
+        self.nfev = 0
+        self.njev = 0
+        self._fun = fun
+        self._args = args if isinstance(args, tuple) else (args,)
+        self._jac = _checked_jac(jac, self.space.xp)
+
+    @property
+    def n(self) -> int:
+        return self.space.size
+
+    def __call__(self, x: Array, *, at_start: bool = False) -> tuple[float, Array | None]:
+        """Return f and g at `x`; g is None where f is not finite.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Point of ``space``.
+        at_start : bool
+            Take the gradient whatever f is, so that the result of a failed start shows it.
+
+        Returns
+        -------
+        f : float
+        g : array, shape (n,), or None
+            Own copy in the dtype of ``space``.
+        """
+        f, g = self._evaluate(x)
+        if not (at_start or math.isfinite(f)):
+            return f, None
+        self.njev += 1
+        if self._jac in DIFFERENCE_ORDERS:
+            return f, self._differences(x, f)
+        if self._jac is not True:
+            g = self._jac(self.shaped(x), *self._args)
+        return f, self._flat_gradient(g)
+
+    def shaped(self, x: Array) -> Array:
+        """Return a copy of the flat `x` in the user's shape."""
+        # astype is the one function of the standard that always copies and keeps the device.
+        return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
+
+    def _evaluate(self, x: Array) -> tuple[float, Any]:
+        self.nfev += 1
+        value = self._fun(self.shaped(x), *self._args)
+        if self._jac is not True:
+            return _to_float(value), None
+        if not (isinstance(value, tuple | list) and len(value) == 2):
+            raise TypeError(
+                f"with jac=True fun must return the pair (f, g), got {_describe(value)}"
+            )
+        return _to_float(value[0]), value[1]
+
+    def _flat_gradient(self, g: Any) -> Array:
+        xp, device = self.space.xp, self.space.device
+        given, g = g, _own_library(g, "the gradient")
+        if array_api_compat.array_namespace(g) is not xp:
+            raise TypeError(
+                f"the gradient must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
+            )
+        _require_real(g, "the gradient")
+        if tuple(g.shape) not in (self.shape, (self.n,)) and not self.n == math.prod(g.shape) == 1:
+            raise ValueError(
+                f"the gradient has shape {tuple(g.shape)}, but x has shape {self.shape}: "
+                f"return that shape or ({self.n},)"
+            )
+        if device is not None and array_api_compat.device(g) != device:
+            raise ValueError(
+                f"the gradient is on {array_api_compat.device(g)}, but x is on {device}"
+            )
+        return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
+
+    def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
+        if not math.isfinite(f):
+            return np.full_like(x, np.nan)
+        base = x.astype(np.float64)
+
+        def fun(z: np.ndarray) -> float:
+            # approx_fprime starts with f at the base point, which is known.
+            return f if np.array_equal(z, base) else self._evaluate(z.astype(x.dtype))[0]
+
+        def one_sided(step: np.ndarray) -> np.ndarray:
+            # The step that the rounded x + step really makes: approx_fprime divides by its own
+            # float64 difference, which is not the one that a float32 callable sees.
+            return approx_fprime(base, fun, (x + step).astype(np.float64) - base)
+
+        order = DIFFERENCE_ORDERS[self._jac]
+        # Truncation grows as h**order, rounding as eps/h; f is a float64 at best.
+        eps = max(self.space.eps, float(np.finfo(np.float64).eps))
+        h = np.copysign(eps ** (1 / (order + 1)) * np.maximum(1, np.abs(x)), x)
+        g = one_sided(h)
+        if order == 2:
+            with np.errstate(invalid="ignore"):  # +inf and -inf at the two sides: NaN is the answer
+                g = 0.5 * (g + one_sided(-h))
+        return g.astype(x.dtype)
+
+
+def _checked_start(x0: Any) -> Array:
+    """Return a copy of `x0` in its own library, finite and in a dtype to compute with."""
+    x0 = _own_library([x0] if np.isscalar(x0) else x0, "x0")
+    _require_real(x0, "x0")
+    xp = array_api_compat.array_namespace(x0)
+    if math.prod(x0.shape) == 0:
+        raise ValueError(
+            f"x0 is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
+        )
+    dtype = x0.dtype if xp.isdtype(x0.dtype, "real floating") else xp.float64
+    if xp.finfo(dtype).eps > np.finfo(np.float32).eps:
+        raise TypeError(f"x0 has dtype {dtype}, too coarse for secant pairs; convert it to float32")
+    x0 = xp.astype(x0, dtype)
+    if not bool(xp.all(xp.isfinite(x0))):
+        raise ValueError("x0 has NaN or infinite entries; start from a finite point")
+    return x0
+
+
+def _checked_jac(jac: Any, xp: Any) -> Any:
+    """Return `jac` as a callable, True, or the name of a difference scheme."""
+    if isinstance(jac, np.bool_):
+        jac = bool(jac)
+    if jac is True or callable(jac):
+        return jac
+    if jac is None or jac is False:
+        jac = "2-point"
+    if not isinstance(jac, str):
+        raise TypeError(f"jac must be {_JAC_WANTED}, got {_describe(jac)}")
+    if jac == "cs":
+        raise ValueError("jac='cs' is not supported: x stays real; use '3-point' or give jac")
+    if jac not in DIFFERENCE_ORDERS:
+        raise ValueError(f"jac must be {_JAC_WANTED}, got {jac!r}")
+    if not array_api_compat.is_numpy_namespace(xp):
+        raise TypeError(
+            f"finite differences need NumPy arrays, x0 is of {xp.__name__}; give jac, or jac=True "
+            "with a fun that returns (f, g)"
+        )
+    return jac
+
+
+def _own_library(a: Any, name: str) -> Array:
+    """Return `a` as a plain array of its own library; what is not an array becomes NumPy."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or select its valid entries first")
+    if array_api_compat.is_torch_array(a):
+        return a.detach()
+    if isinstance(a, np.ndarray) or not array_api_compat.is_array_api_obj(a):
+        return np.asarray(a)
+    return a
+
+
+def _require_real(a: Array, name: str) -> None:
+    isdtype = array_api_compat.array_namespace(a).isdtype
+    if isdtype(a.dtype, "complex floating"):
+        raise TypeError(
+            f"{name} is complex ({a.dtype}); split it into real and imaginary parts, "
+            "x = concatenate([z.real, z.imag])"
+        )
+    if not isdtype(a.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}")
+
+
+def _to_float(value: Any) -> float:
+    """Return what `fun` returned as a Python float."""
+    if isinstance(value, Real):
+        return float(value)
+    if array_api_compat.is_array_api_obj(value) and math.prod(value.shape) == 1:
+        value = _own_library(value, "the value of fun")
+        _require_real(value, "the value of fun")
+        return float(array_api_compat.array_namespace(value).reshape(value, ()))
+    hint = "; pass jac=True if it returns (f, g)" if isinstance(value, tuple) else ""
+    raise TypeError(f"fun must return one real number, got {_describe(value)}{hint}")
+
+
+def _describe(value: Any) -> str:
+    kind = type(value).__name__
+    return f"{kind} of shape {tuple(value.shape)}" if hasattr(value, "shape") else kind
