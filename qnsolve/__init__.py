@@ -1,6 +1,8 @@
 """Limited-memory quasi-Newton minimisation that uses negative curvature."""
 
 from qnsolve._version import __version__
+from qnsolve.interface import minimize
+from qnsolve.methods import lsr1_tr
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -20,5 +22,7 @@ __all__ = [
     "SubproblemStatus",
     "UpdateStatus",
     "__version__",
+    "lsr1_tr",
+    "minimize",
     "solve_trs",
 ]

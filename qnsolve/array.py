@@ -1,8 +1,8 @@
 """The only place where vectors of length n are reduced to numbers.
 
-A solver works with two kinds of data: n-vectors, which stay in the user's array library, dtype and
-device, and small float64 NumPy arrays on the host.  :class:`VectorSpace` is the border between them.
-It is looked up once per solve.
+A solver works with two kinds of data: n-vectors, which stay in the user's array library, dtype
+and device, and small float64 NumPy arrays on the host.  :class:`VectorSpace` is the border between
+them.  It is looked up once per solve.
 """
 
 from __future__ import annotations

@@ -36,7 +36,10 @@ class Status(IntEnum):
         "The step is below xtol relative to x: rounding in fun, or a gradient that does not match "
         "fun; verify.check_grad tells which.",
     )
-    NO_MODEL_DECREASE = 4, "The model predicts no decrease from here although the gradient is not small."
+    NO_MODEL_DECREASE = (
+        4,
+        "The model predicts no decrease from here although the gradient is not small.",
+    )
     NON_FINITE_START = 5, "fun or its gradient is not finite at x0; start from another point."
     UNBOUNDED = 6, "fun appears to be unbounded below."
     LINE_SEARCH_FAILED = 7, "The line search found no acceptable point."

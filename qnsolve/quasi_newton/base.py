@@ -11,7 +11,13 @@ import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
 from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
-from qnsolve.quasi_newton.scaling import MAX_WINDOW, Constant, GammaRule, curvature_ratio, resolve_rule
+from qnsolve.quasi_newton.scaling import (
+    MAX_WINDOW,
+    Constant,
+    GammaRule,
+    curvature_ratio,
+    resolve_rule,
+)
 from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum, spectrum_of_update
 
 MAX_CONDITION = 1e14
@@ -35,7 +41,7 @@ class UpdateStatus(Enum):
 
 
 class Inner:
-    """The symmetric inner matrix of a compact form, as ``half diag(weights) half'`` = its inverse."""
+    """The inverse of the symmetric inner matrix, as ``half diag(weights) half'``."""
 
     def __init__(self, matrix: np.ndarray, scale: np.ndarray) -> None:
         """Diagonalise `matrix` after dividing row and column j by ``scale[j]``."""
@@ -103,7 +109,7 @@ class CompactMatrix:
         return self._gamma
 
     def reset(self, gamma: float | None = None) -> None:
-        """Forget all pairs and return to ``B = gamma I`` (the initial gamma unless one is given)."""
+        """Forget all pairs: ``B = gamma I`` again, with the initial gamma unless one is given."""
         self.pairs.clear()
         self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
         self._gamma = self._initial_gamma if gamma is None else Constant(float(gamma)).value
@@ -240,7 +246,7 @@ class CompactMatrix:
         return self.space.xp.astype(v, self.space.dtype)
 
     def _judge(self, blocks: GramBlocks, gamma: float) -> tuple[UpdateStatus, GramBlocks]:
-        """Return whether the newest pair of `blocks` is taken, and the blocks that remain with it."""
+        """Return whether the newest pair of `blocks` is taken, and the blocks left with it."""
         while True:
             status = self._judge_newest(blocks, gamma)
             if status is not UpdateStatus.ILL_CONDITIONED or len(blocks) == 1:

@@ -82,7 +82,9 @@ class LBFGS(CompactMatrix):
             like=like,
         )
         if not self._initial_gamma > 0.0:
-            raise ValueError(f"gamma of an L-BFGS matrix must be positive, got {self._initial_gamma}")
+            raise ValueError(
+                f"gamma of an L-BFGS matrix must be positive, got {self._initial_gamma}"
+            )
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
         curvature = blocks.SY[-1, -1]

@@ -49,7 +49,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Latest:
-    """gamma = y'y / s'y of the pair just offered, where s'y is safely positive (Barzilai-Borwein)."""
+    """gamma = y'y / s'y of the pair just offered, where s'y is safely positive."""
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
         return current if np.isnan(ratios[-1]) else ratios[-1]
@@ -111,10 +111,14 @@ def resolve_rule(gamma: float | str | GammaRule) -> GammaRule:
     """Return the rule that a user's `gamma` names: a number, a name in ``RULES`` or a callable."""
     if isinstance(gamma, str):
         if gamma not in RULES:
-            raise ValueError(f"gamma must be a number, a callable or one of {sorted(RULES)}, got {gamma!r}")
+            raise ValueError(
+                f"gamma must be a number, a callable or one of {sorted(RULES)}, got {gamma!r}"
+            )
         return RULES[gamma]
     if isinstance(gamma, Real) and not isinstance(gamma, bool):
         return Constant(float(gamma))
     if callable(gamma):
         return gamma
-    raise TypeError(f"gamma must be a number, a rule's name or a callable, got {type(gamma).__name__}")
+    raise TypeError(
+        f"gamma must be a number, a rule's name or a callable, got {type(gamma).__name__}"
+    )

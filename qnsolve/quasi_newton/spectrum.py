@@ -1,8 +1,8 @@
 """The partial spectrum: a symmetric matrix that is a multiple of I off a small space.
 
-``B = U diag(lam) U' + gamma (I - U U')`` with U (n x r) orthonormal.  U is never formed: its columns
-are combinations ``U = W' C`` of rows W that are stored anyway, so an n-vector is only touched by
-``W v`` (project) and ``W' c`` (lift).
+``B = U diag(lam) U' + gamma (I - U U')`` with U (n x r) orthonormal.  U is never formed: its
+columns are combinations ``U = W' C`` of rows W that are stored anyway, so an n-vector is only
+touched by ``W v`` (project) and ``W' c`` (lift).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace
 
 CANCELLATION = 1e-2
-"""Below this ratio of |g_perp| to |g| the difference of squares loses too much: g_perp is formed."""
+"""Ratio of |g_perp| to |g| below which a difference of squares loses too much: g_perp is formed."""
 
 RANK_NOISE = 8.0
 """Eigenvalues of a scaled q x q Gram matrix below RANK_NOISE * q * eps are rounding error."""
@@ -26,7 +26,7 @@ SECOND_PASS_RANK = 1e-2
 
 
 class Rows(Protocol):
-    """A block W of rows that can be multiplied from both sides; `version` changes with its content."""
+    """A block W of rows, multiplied from both sides; `version` changes with its content."""
 
     space: VectorSpace
     version: int
@@ -117,7 +117,7 @@ class PartialSpectrum:
 
     @classmethod
     def from_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
-        """Return the spectrum with an explicit orthonormal `basis`, one eigenvector a row (r, n)."""
+        """Return the spectrum with an orthonormal `basis` (r, n), one eigenvector a row."""
         space = VectorSpace.of(basis[0, :]) if basis.shape[0] else VectorSpace.build(basis.shape[1])
         order = np.argsort(eigenvalues)
         coefficients = np.eye(len(eigenvalues))[:, order]
@@ -132,7 +132,9 @@ class PartialSpectrum:
         if not np.isfinite(B).all():
             raise ValueError("the matrix has entries that are not finite")
         if np.abs(B - B.T).max() > 1e3 * np.finfo(float).eps * np.abs(B).max():
-            raise ValueError("a symmetric matrix is wanted, got one that differs from its transpose")
+            raise ValueError(
+                "a symmetric matrix is wanted, got one that differs from its transpose"
+            )
         eigenvalues, vectors = np.linalg.eigh(B)
         return cls.from_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
 
@@ -143,7 +145,7 @@ class PartialSpectrum:
 
     @property
     def all_eigenvalues(self) -> np.ndarray:
-        """The distinct-space eigenvalues: lam_1..lam_r, then gamma if the complement is not empty."""
+        """lam_1..lam_r, then gamma if the complement is not empty."""
         return np.append(self.eigenvalues, self.gamma) if self.complement_dim else self.eigenvalues
 
     @property
@@ -257,7 +259,9 @@ class PartialSpectrum:
 
     def _check_version(self) -> None:
         if self._rows.version != self._version:
-            raise RuntimeError("the matrix has changed since this spectrum was taken; take a new one")
+            raise RuntimeError(
+                "the matrix has changed since this spectrum was taken; take a new one"
+            )
 
 
 @dataclass(frozen=True)
@@ -299,10 +303,10 @@ def orthonormal_basis(
     Notes
     -----
     1. Scale the columns to comparable rounding error and diagonalise their Gram matrix.
-    2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs and
-       more columns than dimensions end.
-    3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is worse
-       than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a time,
+    2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs
+       and more columns than dimensions end.
+    3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is
+       worse than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a time,
        and its own eigendecomposition divided out (the second pass of Cholesky QR, rank-revealing).
        What remains is eps / sqrt(t_min), the rounding error of the vectors themselves.
     """

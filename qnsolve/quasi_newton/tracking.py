@@ -38,14 +38,13 @@ class TrackedGradient:
         """Return `g` tracked from scratch."""
         return cls(g, pairs.space.norm(g), pairs.products(g), pairs)
 
-    def change_to(self, g_new: Array) -> tuple[TrackedGradient, Array, np.ndarray]:
-        """Return `g_new` tracked, ``y = g_new - g`` and W y, with one product between them.
+    def change_to(self, g_new: Array, norm_new: float) -> tuple[TrackedGradient, Array, np.ndarray]:
+        """Return `g_new`, of norm `norm_new`, tracked; ``y = g_new - g``; and W y.
 
         W y is the difference of W g_new and W g as long as y is not small against them.  Where it
         is small that difference would lose digits, and W y is formed, with W g_new as the sum.
         """
         pairs, space = self.pairs, self.pairs.space
-        norm_new = space.norm(g_new)
         y = g_new - self.vector
         if space.wide is not None:
             # y is rounded to the narrow dtype: its exact products are not the difference.

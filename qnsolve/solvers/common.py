@@ -1,4 +1,4 @@
-"""What every outer loop needs: budgets and stopping, reductions near rounding, step interpolation."""
+"""What every outer loop needs: budgets, stopping, reductions near rounding, interpolation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from scipy.optimize import OptimizeResult
 
 from qnsolve.array import Array
@@ -121,7 +120,7 @@ def progress_at_rounding(
 
 
 def hermite_minimiser(slope: float, slope_new: float, reduction: float) -> float:
-    """Return the minimiser t in [0, 1] of the cubic through both ends of a step; NaN if it has none.
+    """Return the minimiser t of the cubic through both ends of a step; NaN if it has none.
 
     The cubic has derivative `slope` at t = 0, `slope_new` at t = 1 and falls by `reduction`
     (Nocedal and Wright 2006, eq. 3.59).
@@ -142,10 +141,10 @@ def starting_radius(x_norm: float, f: float, g_norm: float) -> float:
     below by 0 is likely to fall along -g.
     """
     by_size = max(1.0, x_norm)
-    by_value = 2.0 * abs(f) / g_norm
+    by_value = 2.0 * abs(f) / g_norm if g_norm else 0.0
     return min(by_size, by_value) if by_value > 0.0 else by_size
 
 
-def all_finite(f: float, g_norm: float | None) -> bool:
-    """Tell whether a value and the norm of its gradient (None where it was not taken) are finite."""
-    return math.isfinite(f) and g_norm is not None and bool(np.isfinite(g_norm))
+def all_finite(f: float, g_norm: float) -> bool:
+    """Tell whether a value and the norm of its gradient are finite."""
+    return math.isfinite(f) and math.isfinite(g_norm)

@@ -1,12 +1,14 @@
-"""Trust-region minimisation with a limited-memory matrix (Ramamurthy and Duffy 2017, Algorithm 1)."""
+"""Trust-region minimisation with an L-SR1 matrix (Ramamurthy and Duffy 2017, Algorithm 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from qnsolve.array import Array
 from qnsolve.objective import Objective
 from qnsolve.options import TrustRegionOptions
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -44,87 +46,104 @@ def minimize_trust_region(
 
     Notes
     -----
-    One evaluation of f and g an iteration.  Vectors of length n: the 2m rows of pairs, x, g, the
-    step, the trial point, its gradient, and one temporary.
+    One evaluation of f and g an iteration.
+    """
+    space = objective.space
+    run = Run(objective, options, callback)
+    f, g = objective(objective.x0, at_start=True)
+    g_norm, x_norm = space.norm(g), space.norm(objective.x0)
+    if not all_finite(f, g_norm):
+        return run.result(
+            Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=options.initial_radius
+        )
+    radius = options.initial_radius or starting_radius(x_norm, f, g_norm)
+    # No pairs yet: with this gamma the first step has the length of the radius.
+    gamma = g_norm / radius or 1.0
+    B = LSR1(space.size, memory=options.memory, gamma=options.gamma, initial_gamma=gamma, like=g)
+    at = Iterate(objective.x0, f, f, TrackedGradient.of(g, B.pairs), x_norm, radius)
+    del g  # the iterate owns it from here: a name kept would keep a vector of length n
+
+    status = run.before_step(space.norm_inf(at.gradient.vector))
+    while status is None:
+        status = iterate(at, B, objective, options, run)
+    return run.result(status, at.x, at.f, at.gradient.vector, n_pairs=B.n_pairs, radius=at.radius)
+
+
+@dataclass
+class Iterate:
+    """The current point, its value and gradient, and the radius of the region around it."""
+
+    x: Array
+    f: float
+    f_start: float
+    gradient: TrackedGradient
+    x_norm: float
+    radius: float
+
+
+def iterate(
+    at: Iterate, B: LSR1, objective: Objective, options: TrustRegionOptions, run: Run
+) -> Status | None:
+    """Do one iteration from `at`, in place, and return why the run is over, or None.
+
+    Notes
+    -----
+    Vectors of length n, beside the rows of B: x, g, step, trial point, the copy of it that the
+    callable gets, trial gradient, and one temporary.  All but x and g are gone on return.
     """
     space, eps = objective.space, objective.space.eps
-    run = Run(objective, options, callback)
 
-    # 0. Start: no pairs, and gamma such that the first step has the length of the radius.
-    x = objective.x0
-    f, g = objective(x, at_start=True)
-    f_start, g_norm = f, space.norm(g)
-    if not all_finite(f, g_norm):
-        return run.result(Status.NON_FINITE_START, x, f, g, n_pairs=0, radius=0.0)
-    radius = options.initial_radius
-    if radius is None:
-        radius = starting_radius(space.norm(x), f, g_norm) if g_norm else 1.0
-    B = LSR1(
-        objective.n,
-        memory=options.memory,
-        gamma=options.gamma,
-        initial_gamma=g_norm / radius or 1.0,
-        like=x,
-    )
-    current = TrackedGradient.of(g, B.pairs)
-    x_norm, status = space.norm(x), run.before_step(space.norm_inf(g))
+    # 1. Model of f at x, and its minimiser in the region.
+    model = QuadraticModel(at.gradient.vector, B, products=at.gradient.products)
+    trial = model.trust_region(at.radius)
+    if not trial.decrease > 0.0:
+        return Status.NO_MODEL_DECREASE
+    if trial.length <= options.xtol * at.x_norm:
+        return Status.STEP_TOO_SMALL
+    step, slope, length, predicted = trial.step, trial.slope, trial.length, trial.decrease
+    del model, trial  # they may hold a vector of length n
 
-    while status is None:
-        # 1. Model of f at x.
-        model = QuadraticModel(current.vector, B, products=current.products)
-        # 2. Its minimiser in the region.
-        trial = model.trust_region(radius)
-        if not trial.decrease > 0.0:
-            status = Status.NO_MODEL_DECREASE
-            break
-        if trial.length <= options.xtol * x_norm:
-            status = Status.STEP_TOO_SMALL
-            break
-        # 3. f and g there.
-        step = trial.step
-        x_new = x + step
-        f_new, g_new = objective(x_new)
-        if f_new == -np.inf or is_unbounded(f_new, f_start):
-            x, f = x_new, f_new
-            status = Status.UNBOUNDED
-            break
-        finite = g_new is not None and all_finite(f_new, space.norm_inf(g_new))
-        if not finite:
-            accepted, ratio = False, np.nan
-            radius = NON_FINITE_SHRINK * trial.length
-        else:
-            # 4. Ratio of the actual to the predicted reduction.
-            slope, slope_new = trial.slope, space.dot(g_new, step)
-            reduction = actual_reduction(f, f_new, slope, slope_new, eps)
-            ratio = reduction / trial.decrease
-            new, y, y_products = current.change_to(g_new)
-            accepted = ratio > options.accept or progress_at_rounding(
-                f, f_new, current.norm, new.norm, eps
-            )
-            # 5. Secant pair, from a rejected trial too: it says why the model was wrong.
-            stored = (accepted or options.store_rejected) and B.update(
-                step, y, y_products=y_products
-            ).stored
-            run.skipped += not stored
-            # 6. Radius.
-            radius = _next_radius(radius, trial.length, ratio, slope, slope_new, reduction, options)
-            # 7. Move.
-            decrease = f - f_new
-            if accepted:
-                x, f, current, x_norm = x_new, f_new, new, space.norm(x_new)
-            if stored:
-                current.account_for_newest()
-        record = {"radius": radius, "ratio": ratio, "n_pairs": B.n_pairs}
-        g_norm_inf = space.norm_inf(current.vector)
-        record["gnorm"] = g_norm_inf
-        status = run.after_step(x, f, current.vector, accepted, record)
-        status = status or run.before_step(g_norm_inf)
-        if status is None and accepted and 0.0 < decrease <= options.ftol * abs(f):
-            status = Status.FTOL
-    return run.result(status, x, f, current.vector, n_pairs=B.n_pairs, radius=radius)
+    # 2. f and g there.
+    x_new = at.x + step
+    f_new, g_new = objective(x_new)
+    if is_unbounded(f_new, at.f_start):
+        at.x, at.f = x_new, f_new
+        return Status.UNBOUNDED
+    g_norm_new = space.norm(g_new) if g_new is not None else np.nan
+    accepted, ratio, decrease = False, np.nan, at.f - f_new
+    if not all_finite(f_new, g_norm_new):
+        at.radius = NON_FINITE_SHRINK * length
+    else:
+        # 3. Ratio of the actual to the predicted reduction.
+        slope_new = space.dot(g_new, step)
+        reduction = actual_reduction(at.f, f_new, slope, slope_new, eps)
+        ratio = reduction / predicted
+        accepted = ratio > options.accept or progress_at_rounding(
+            at.f, f_new, at.gradient.norm, g_norm_new, eps
+        )
+        # 4. Secant pair, from a rejected trial too: it says why the model was wrong.
+        new, y, y_products = at.gradient.change_to(g_new, g_norm_new)
+        wanted = accepted or options.store_rejected
+        stored = wanted and B.update(step, y, y_products=y_products).stored
+        run.skipped += not stored
+        # 5. Radius.
+        at.radius = next_radius(at.radius, length, ratio, slope, slope_new, reduction, options)
+        # 6. Move.
+        if accepted:
+            at.x, at.f, at.gradient, at.x_norm = x_new, f_new, new, space.norm(x_new)
+        if stored:
+            at.gradient.account_for_newest()
+
+    # 7. Stop?
+    g_norm_inf = space.norm_inf(at.gradient.vector)
+    record = {"gnorm": g_norm_inf, "radius": at.radius, "ratio": ratio, "n_pairs": B.n_pairs}
+    status = run.after_step(at.x, at.f, at.gradient.vector, accepted, record)
+    if status is None and accepted and 0.0 < decrease <= options.ftol * abs(at.f):
+        status = Status.FTOL
+    return run.before_step(g_norm_inf) if status is None else status
 
 
-def _next_radius(
+def next_radius(
     radius: float,
     length: float,
     ratio: float,

@@ -16,7 +16,7 @@ from qnsolve.subproblem.trust_region_l2 import trust_region_l2
 from qnsolve.subproblem.types import Certificate, ReducedStep, SubproblemStatus
 
 Matrix = CompactMatrix | PartialSpectrum | np.ndarray
-"""What ``solve_trs`` takes for B: a limited-memory matrix, its spectrum, or a dense symmetric array."""
+"""What ``solve_trs`` takes for B; an array must be symmetric."""
 
 
 class QuadraticModel:
@@ -165,7 +165,9 @@ class SubproblemResult:
         return Certificate(
             stationarity=space.norm(residual) / size if size else 0.0,
             complementarity=sigma / curvature * relative_gap if curvature else 0.0,
-            min_eig=float((spectrum.all_eigenvalues.min() + sigma) / curvature) if curvature else 0.0,
+            min_eig=float((spectrum.all_eigenvalues.min() + sigma) / curvature)
+            if curvature
+            else 0.0,
             feasibility=max(0.0, length / self.radius - 1.0),
         )
 

@@ -63,7 +63,8 @@ def trust_region_l2(
     J. Brust, J. B. Erway, R. F. Marcia, "On solving L-SR1 trust-region subproblems", Comput. Optim.
     Appl. 66 (2017), Algorithm 1.
 
-    J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput. 4 (1983).
+    J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput. 4
+    (1983).
     """
     if complement_dim:
         lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)

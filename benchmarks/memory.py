@@ -1,0 +1,78 @@
+"""Peak memory of lsr1-tr beyond what the objective itself takes, in vectors of length n.
+
+    python benchmarks/memory.py [--n 1000000] [--memory 10] [--iterations 40]
+
+The objective is chained: a sum of squares with neighbours, written without temporaries beyond its
+gradient and one residual, and its own peak is measured alone, first.  tracemalloc sees every NumPy
+allocation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tracemalloc
+
+import numpy as np
+import scipy.optimize
+
+import qnsolve
+
+
+def objective(x):
+    """Broyden tridiagonal as a sum of squares; two vectors of its own."""
+    r = 3.0 - 2.0 * x
+    r *= x
+    r += 1.0
+    r[1:] -= x[:-1]
+    r[:-1] -= 2.0 * x[1:]
+    f = float(r @ r)
+    g = 3.0 - 4.0 * x
+    g *= r
+    g[:-1] -= r[1:]
+    g[1:] -= 2.0 * r[:-1]
+    g *= 2.0
+    return f, g
+
+
+def peak(run) -> int:
+    """Return the peak of traced memory while `run` runs, above what was there before."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    run()
+    _, top = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return top - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=10**6)
+    parser.add_argument("--memory", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=40)
+    args = parser.parse_args()
+    n, m = args.n, args.memory
+    x0 = -np.ones(n)
+    vector = 8 * n
+    own = peak(lambda: objective(x0)) / vector
+    options = {"memory": m, "maxiter": args.iterations, "gtol": 0.0}
+    ours = peak(lambda: qnsolve.minimize(objective, x0, jac=True, options=options)) / vector
+    theirs = (
+        peak(
+            lambda: scipy.optimize.minimize(
+                objective,
+                x0,
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxcor": m, "maxiter": args.iterations, "gtol": 0.0, "ftol": 0.0},
+            )
+        )
+        / vector
+    )
+    print(f"n = {n}, m = {m}, {args.iterations} iterations, vectors of length n:")
+    print(f"  objective alone                {own:6.2f}")
+    print(f"  lsr1-tr beyond the objective   {ours - own:6.2f}   limit 2m + 8 = {2 * m + 8}")
+    print(f"  L-BFGS-B beyond the objective  {theirs - own:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
