@@ -118,9 +118,8 @@ def main():
         "nonconvex": nonconvex,
     }
     switch = tracking.DIRECT
-    print(
-        f"{'problem':12} {'dtype':8} {'iterations':>10} {'switched / eps':>15} {'difference / eps':>17}"
-    )
+    header = ("problem", "dtype", "iterations", "switched / eps", "difference / eps")
+    print("{:12} {:8} {:>10} {:>15} {:>17}".format(*header))
     for name, make in problems.items():
         for dtype in (np.float64, np.float32):
             eps = float(np.finfo(np.float64).eps)

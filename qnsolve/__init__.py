@@ -1,5 +1,6 @@
 """Limited-memory quasi-Newton minimisation that uses negative curvature."""
 
+from qnsolve import verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
 from qnsolve.methods import lsr1_tr
@@ -25,4 +26,5 @@ __all__ = [
     "lsr1_tr",
     "minimize",
     "solve_trs",
+    "verify",
 ]

@@ -7,6 +7,7 @@ them.  It is looked up once per solve.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -136,7 +137,7 @@ class VectorSpace:
 
     def norm(self, a: Array) -> float:
         """Return the Euclidean norm of `a`."""
-        return float(np.sqrt(self.dot(a, a)))
+        return math.sqrt(self.dot(a, a))
 
     def norm_inf(self, a: Array) -> float:
         """Return max_i |a_i| without a temporary of length n; NaN if any entry is NaN."""

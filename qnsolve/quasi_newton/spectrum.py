@@ -306,9 +306,9 @@ def orthonormal_basis(
     2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs
        and more columns than dimensions end.
     3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is
-       worse than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a time,
-       and its own eigendecomposition divided out (the second pass of Cholesky QR, rank-revealing).
-       What remains is eps / sqrt(t_min), the rounding error of the vectors themselves.
+       worse than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a
+       time, and its own eigendecomposition divided out (the second pass of Cholesky QR, here
+       rank-revealing).  What remains is eps / sqrt(t_min), the rounding error of the vectors.
     """
     eps = rows.space.product_eps
     q = len(columns.scale)

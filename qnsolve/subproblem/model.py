@@ -81,6 +81,23 @@ class QuadraticModel:
             return self.matrix.matvec(v)
         return self.matrix @ v
 
+    def certify(self, step: Array, multiplier: float, radius: float) -> Certificate:
+        """Return the residuals of the optimality conditions of `step` in the l2 ball, O(mn)."""
+        space = self.spectrum.space
+        residual = self.matvec(step) + multiplier * step + self.gradient
+        length = space.norm(step)
+        curvature = self.spectrum.norm + multiplier
+        size = space.norm(self.gradient) + curvature * length
+        least = float(self.spectrum.all_eigenvalues.min()) + multiplier
+        return Certificate(
+            stationarity=space.norm(residual) / size if size else 0.0,
+            complementarity=multiplier / curvature * abs(length / radius - 1.0)
+            if curvature
+            else 0.0,
+            min_eig=least / curvature if curvature else 0.0,
+            feasibility=max(0.0, length / radius - 1.0),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class SubproblemResult:
@@ -155,21 +172,7 @@ class SubproblemResult:
         The residual is formed with products by B, not with the spectrum that produced the step.
         Cost O(mn).
         """
-        space, spectrum = self.model.spectrum.space, self.model.spectrum
-        s, g, sigma = self.step, self.model.gradient, self.reduced.multiplier
-        residual = self.model.matvec(s) + sigma * s + g
-        length = space.norm(s)
-        curvature = spectrum.norm + sigma
-        size = space.norm(g) + curvature * length
-        relative_gap = abs(length / self.radius - 1.0)
-        return Certificate(
-            stationarity=space.norm(residual) / size if size else 0.0,
-            complementarity=sigma / curvature * relative_gap if curvature else 0.0,
-            min_eig=float((spectrum.all_eigenvalues.min() + sigma) / curvature)
-            if curvature
-            else 0.0,
-            feasibility=max(0.0, length / self.radius - 1.0),
-        )
+        return self.model.certify(self.step, self.reduced.multiplier, self.radius)
 
 
 def solve_trs(g: Array, B: Matrix, radius: float, *, norm: str = "l2") -> SubproblemResult:
@@ -225,18 +228,28 @@ def solve_trs(g: Array, B: Matrix, radius: float, *, norm: str = "l2") -> Subpro
     """
     if norm != "l2":
         raise ValueError(f"norm must be 'l2', got {norm!r}")
+    return checked_model(g, B).trust_region(checked_radius(radius))
+
+
+def checked_model(g: Array, B: Matrix) -> QuadraticModel:
+    """Return the model of a user's g and B, or raise TypeError or ValueError."""
+    if not array_api_compat.is_array_api_obj(g):
+        g = np.asarray(g, dtype=float)
+    space = _spectrum_of(B).space
+    if g.shape != (space.size,):
+        raise ValueError(f"g must have shape ({space.size},), got {tuple(g.shape)}")
+    if not np.isfinite(space.norm_inf(g)):
+        raise ValueError("g has entries that are not finite")
+    return QuadraticModel(g, B)
+
+
+def checked_radius(radius: float) -> float:
+    """Return a user's radius as a float, or raise TypeError or ValueError."""
     if isinstance(radius, bool) or not isinstance(radius, Real):
         raise TypeError(f"radius must be a number, got {type(radius).__name__}")
     if not (radius > 0.0 and np.isfinite(radius)):
         raise ValueError(f"radius must be positive and finite, got {radius!r}")
-    if not array_api_compat.is_array_api_obj(g):
-        g = np.asarray(g, dtype=float)
-    spectrum = _spectrum_of(B)
-    if g.shape != (spectrum.space.size,):
-        raise ValueError(f"g must have shape ({spectrum.space.size},), got {tuple(g.shape)}")
-    if not np.isfinite(spectrum.space.norm_inf(g)):
-        raise ValueError("g has entries that are not finite")
-    return QuadraticModel(g, B).trust_region(float(radius))
+    return float(radius)
 
 
 def _spectrum_of(B: Matrix) -> PartialSpectrum:

@@ -30,10 +30,10 @@ def boundary_shift(base: np.ndarray, a: np.ndarray) -> tuple[float, int, bool]:
     Newton's method on :math:`\phi(\delta) = 1 / \|p(\delta)\| - 1`, which is concave and
     increasing: from a point left of the root it stays left of it and increases.  Each single
     component bounds the root from below, :math:`\delta \ge |a_i| - base_i`, which gives such a
-    start (Conn, Gould and Toint 2000, section 7.3.3).  Since delta is measured from the least admissible multiplier, the
-    sums ``base + delta`` do not cancel, however near the hard case is.
+    start (Conn, Gould and Toint 2000, section 7.3.3).  Since delta is measured from the least
+    admissible multiplier, the sums ``base + delta`` do not cancel, however near the hard case is.
     """
-    eps = np.finfo(float).eps
+    eps = float(np.finfo(float).eps)
     delta = max(0.0, float(np.max(np.abs(a) - base)))
     for nit in range(1, MAX_NEWTON + 1):
         shifted = base + delta

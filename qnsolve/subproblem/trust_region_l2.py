@@ -72,11 +72,11 @@ def trust_region_l2(
         lam, a = eigenvalues, a_par
     # 0. Units in which the radius is 1 and the largest curvature or gradient is 1.
     a = a / radius
-    unit = max(np.abs(lam).max(), np.abs(a).max())
+    unit = float(max(np.abs(lam).max(), np.abs(a).max()))
     if unit == 0.0:
         return ReducedStep.zero(len(eigenvalues))
     lam, a = lam / unit, a / unit
-    lowest = max(0.0, -lam.min())
+    lowest = max(0.0, -float(lam.min()))
     base = lam + lowest
     moving = a != 0.0
 
