@@ -1,0 +1,118 @@
+"""Test functions and small real data sets with gradients, for demos, tests and benchmarks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from qnsolve.problems.datasets import Dataset, breast_cancer, digits
+from qnsolve.problems.functions import (
+    broyden_tridiagonal,
+    chained_rosenbrock,
+    convex_quadratic,
+    cosine,
+    dixon_price,
+    extended_rosenbrock,
+    monkey_saddle,
+    powell_singular,
+    styblinski_tang,
+    trigonometric,
+    woods,
+)
+from qnsolve.problems.models import (
+    Classifier,
+    TanhNetwork,
+    breast_cancer_network,
+    breast_cancer_network_of_size,
+    digits_network,
+    digits_network_of_size,
+    robust_regression,
+)
+from qnsolve.problems.problem import Problem
+
+PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
+    {
+        "breast-cancer-network": breast_cancer_network_of_size,
+        "broyden-tridiagonal": broyden_tridiagonal,
+        "chained-rosenbrock": chained_rosenbrock,
+        "convex-quadratic": convex_quadratic,
+        "cosine": cosine,
+        "digits-network": digits_network_of_size,
+        "dixon-price": dixon_price,
+        "extended-rosenbrock": extended_rosenbrock,
+        "monkey-saddle": monkey_saddle,
+        "powell-singular": powell_singular,
+        "robust-regression": robust_regression,
+        "styblinski-tang": styblinski_tang,
+        "trigonometric": trigonometric,
+        "woods": woods,
+    }
+)
+"""Factories by name; each takes the number of variables n as its first argument."""
+
+
+def get_problem(name: str, n: int | None = None) -> Problem:
+    """Return the problem called `name` with n variables.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``PROBLEMS``.
+    n : int, optional
+        Number of variables; by default the factory's own.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    ValueError
+        If there is no such problem, or not with n variables.
+
+    Examples
+    --------
+    >>> from qnsolve.problems import get_problem
+    >>> get_problem("woods", 8).n
+    8
+    >>> get_problem("wood", 8)
+    Traceback (most recent call last):
+        ...
+    ValueError: no problem is called 'wood'; did you mean 'woods'?
+    """
+    try:
+        factory = PROBLEMS[name]
+    except KeyError:
+        nearest = difflib.get_close_matches(name, PROBLEMS, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(PROBLEMS)}"
+        raise ValueError(f"no problem is called {name!r}; {hint}") from None
+    return factory() if n is None else factory(n)
+
+
+__all__ = [
+    "PROBLEMS",
+    "Classifier",
+    "Dataset",
+    "Problem",
+    "TanhNetwork",
+    "breast_cancer",
+    "breast_cancer_network",
+    "breast_cancer_network_of_size",
+    "broyden_tridiagonal",
+    "chained_rosenbrock",
+    "convex_quadratic",
+    "cosine",
+    "digits",
+    "digits_network",
+    "digits_network_of_size",
+    "dixon_price",
+    "extended_rosenbrock",
+    "get_problem",
+    "monkey_saddle",
+    "powell_singular",
+    "robust_regression",
+    "styblinski_tang",
+    "trigonometric",
+    "woods",
+]
