@@ -1,0 +1,178 @@
+"""Options: defaults, ranges, and error messages that name what was meant."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from qnsolve.options import SolverOptions, TrustRegionOptions
+
+EPS64 = float(np.finfo(np.float64).eps)
+EPS32 = float(np.finfo(np.float32).eps)
+
+
+def from_user(eps=EPS64, **options):
+    return TrustRegionOptions.from_user(options, eps)
+
+
+def test_defaults():
+    assert dataclasses.asdict(from_user()) == {
+        "memory": 10,
+        "gtol": 1e-5,
+        "ftol": 0.0,
+        "xtol": EPS64,
+        "maxiter": 15000,
+        "maxfev": None,
+        "maxtime": None,
+        "disp": False,
+        "history": False,
+        "gamma": "window-max",
+        "norm": "l2",
+        "initial_radius": None,
+        "max_radius": math.inf,
+        "accept": 1e-4,
+        "shrink_below": 0.1,
+        "grow_above": 0.75,
+        "store_rejected": True,
+    }
+
+
+def test_tolerances_follow_the_dtype():
+    options = from_user(EPS32)
+    assert options.gtol == EPS32 ** (1 / 3) and options.xtol == EPS32
+    assert SolverOptions.from_user({"gtol": None, "xtol": None}, EPS32).gtol == options.gtol
+
+
+def test_options_are_frozen_and_every_field_is_documented():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        from_user().memory = 3
+    for cls in (SolverOptions, TrustRegionOptions):
+        for name in cls.__annotations__:
+            assert f"\n    {name} : " in cls.__doc__
+
+
+def test_users_mapping_is_left_alone():
+    given = {"tol": 1e-3, "memory": 4}
+    TrustRegionOptions.from_user(given, EPS64)
+    assert given == {"tol": 1e-3, "memory": 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "gtol"),
+    [
+        ({"tol": 1e-3}, 1e-3),
+        ({"tol": 0}, 0.0),
+        ({"tol": None}, 1e-5),
+        ({"tol": 1e-3, "gtol": 1e-7}, 1e-7),
+        ({"tol": 1e-3, "gtol": None}, 1e-3),
+    ],
+)
+def test_tol_is_another_name_of_gtol(given, gtol):
+    assert from_user(**given).gtol == gtol
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("memmory", "did you mean 'memory'"),
+        ("max_iter", "did you mean 'maxiter'"),
+        ("maxfun", "did you mean 'maxfev'"),
+        ("maxcor", "did you mean 'memory'"),
+        ("eta", "did you mean 'accept'"),
+        ("initial_trust_radius", "did you mean 'initial_radius'"),
+        ("max_trust_radius", "did you mean 'max_radius'"),
+        ("zzz", "the options are memory, gtol, .*, store_rejected$"),
+    ],
+)
+def test_unknown_option_names_the_nearest(name, words):
+    with pytest.raises(TypeError, match=rf"unknown option '{name}'; {words}"):
+        from_user(**{name: 1})
+
+
+def test_suggestions_come_from_the_class_in_use():
+    with pytest.raises(TypeError, match=r"unknown option 'eta'; (?!.*accept)"):
+        SolverOptions.from_user({"eta": 1}, EPS64)
+
+
+# name, a value of the wrong type, values out of range, values at the edge of the range
+CASES = [
+    ("memory", "10", [0, -1], [1, 10**6]),
+    ("gtol", "1e-5", [-1e-9, math.nan], [0, 1.0]),
+    ("ftol", None, [-1.0, math.nan], [0.0]),
+    ("xtol", [1e-9], [-1.0, math.nan], [0.0]),
+    ("maxiter", None, [-1], [0]),
+    ("maxfev", 1.0, [0, -5], [1, None]),
+    ("maxtime", "60", [0, -1.0, math.nan], [1e-9, 60, math.inf, None]),
+    ("disp", 1, [], [True, False]),
+    ("history", "yes", [], [True, False]),
+    ("gamma", None, [0.0, math.nan, "no-such-rule"], [-1.0, 2, "latest", lambda *_: 1.0]),
+    ("norm", 2, ["l1", ""], ["l2"]),
+    ("initial_radius", "1", [0.0, -1.0, math.nan, math.inf], [1e-300, 5, None]),
+    ("max_radius", None, [0.0, -1.0, math.nan], [1e-9, math.inf]),
+    ("accept", 1j, [-1e-9, 1.0, math.nan], [0, 0.1]),
+    ("shrink_below", None, [0.0, 1.0, math.nan], [1e-4, 0.5]),
+    ("grow_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
+    ("store_rejected", 0, [], [True, False]),
+]
+
+
+def test_every_option_has_a_case():
+    assert [case[0] for case in CASES] == [f.name for f in dataclasses.fields(TrustRegionOptions)]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, wrong) for name, wrong, _, _ in CASES])
+def test_wrong_type_is_named(name, value):
+    with pytest.raises(TypeError, match=rf"^{name} must be .*got {type(value).__name__}"):
+        TrustRegionOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, _, out, _ in CASES for value in out]
+)
+def test_value_out_of_range_is_shown_with_the_range(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*(got {value!r}|not zero)"):
+        from_user(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, *_, edge in CASES for value in edge]
+)
+def test_value_at_the_edge_is_taken(name, value):
+    assert getattr(from_user(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", ["memory", "maxiter", "maxfev", "gtol", "ftol", "gamma"])
+@pytest.mark.parametrize("value", [True, np.True_])
+def test_booleans_are_not_numbers(name, value):
+    with pytest.raises(TypeError, match=f"{name} must be"):
+        from_user(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("memory", np.int64(7), int),
+        ("maxiter", np.uint8(7), int),
+        ("gtol", np.float32(0.5), float),
+        ("gtol", np.int16(1), float),
+        ("max_radius", 3, float),
+        ("disp", np.True_, bool),
+    ],
+)
+def test_numpy_scalars_become_python_numbers(name, value, kind):
+    taken = getattr(from_user(**{name: value}), name)
+    assert type(taken) is kind and taken == value
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"accept": 0.2}, "accept must be <= shrink_below, got 0.2 and 0.1"),
+        ({"shrink_below": 0.8}, "shrink_below must be < grow_above, got 0.8 and 0.75"),
+        ({"initial_radius": 2, "max_radius": 1}, "initial_radius must be <= max_radius, got 2.0"),
+    ],
+)
+def test_options_that_contradict_each_other(given, words):
+    with pytest.raises(ValueError, match=words):
+        from_user(**given)
