@@ -18,7 +18,12 @@ from qnsolve.quasi_newton.scaling import (
     curvature_ratio,
     resolve_rule,
 )
-from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum, spectrum_of_update
+from qnsolve.quasi_newton.spectrum import (
+    ACCURATE,
+    Columns,
+    PartialSpectrum,
+    spectrum_of_update,
+)
 
 MAX_CONDITION = 1e14
 """Largest condition number of a scaled inner matrix; beyond it the inverse is rounding error."""
@@ -115,6 +120,7 @@ class CompactMatrix:
         self._gamma = self._initial_gamma if gamma is None else Constant(float(gamma)).value
         self._inner = Inner(np.empty((0, 0)), np.empty(0))
         self._spectrum: PartialSpectrum | None = None
+        self._orthogonality = 0.0
 
     def update(self, s: Array, y: Array, *, y_products: np.ndarray | None = None) -> UpdateStatus:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
@@ -206,13 +212,21 @@ class CompactMatrix:
         """Return B as an (n, n) float64 NumPy array; for small n."""
         return np.stack([to_host(self.matvec(self.space.unit(j))) for j in range(self.n)], axis=1)
 
-    def spectrum(self) -> PartialSpectrum:
+    def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
         """Return the eigenvalues of B and the coordinates in which it is diagonal.
 
-        O(m^3) on the host; O(m^2 n) more where the pairs are nearly dependent.  Kept until the next
-        update.
+        Parameters
+        ----------
+        orthogonality : float
+            Error of U'U - I above which the basis is refined.
+
+        Notes
+        -----
+        O(m^3) on the host, and where the pairs are so dependent that the basis is refined, O(m^2 n)
+        more.  Kept until the next update.
         """
-        if self._spectrum is None:
+        if self._spectrum is None or self._orthogonality > orthogonality:
+            self._orthogonality = orthogonality
             self._spectrum = spectrum_of_update(
                 self._gamma,
                 self._columns(),
@@ -220,6 +234,7 @@ class CompactMatrix:
                 self._inner.weights,
                 self.pairs.gram,
                 self.pairs,
+                orthogonality,
             )
         return self._spectrum
 

@@ -21,6 +21,12 @@ RANK_NOISE = 8.0
 """Eigenvalues of a scaled q x q Gram matrix below RANK_NOISE * q * eps are rounding error."""
 
 
+ACCURATE = 1e-14
+"""Error of U'U - I asked for by default: the basis is made as orthonormal as the pairs allow."""
+
+FAST = 1.5e-8
+"""Error of U'U - I that an outer loop is content with: sqrt(eps), harmless in a step."""
+
 SECOND_PASS_RANK = 1e-2
 """Squared length below which a normalised direction turns out to have been rounding error."""
 
@@ -282,7 +288,7 @@ class Columns:
 
 
 def orthonormal_basis(
-    columns: Columns, gram: np.ndarray, rows: Rows
+    columns: Columns, gram: np.ndarray, rows: Rows, orthogonality: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return C and R with ``U = W' C`` orthonormal and ``V = W' E = U R`` to rounding.
 
@@ -293,7 +299,9 @@ def orthonormal_basis(
     gram : ndarray
         W W'.
     rows : Rows
-        W; touched only where the Gram matrix alone cannot give an orthonormal basis.
+        W; touched only where the Gram matrix alone does not give an orthonormal basis.
+    orthogonality : float
+        Largest error of U'U - I to leave to the first pass.
 
     Returns
     -------
@@ -306,9 +314,10 @@ def orthonormal_basis(
     2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs
        and more columns than dimensions end.
     3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is
-       worse than sqrt(eps), the Gram matrix of the basis itself is formed, a chunk of columns at a
-       time, and its own eigendecomposition divided out (the second pass of Cholesky QR, here
-       rank-revealing).  What remains is eps / sqrt(t_min), the rounding error of the vectors.
+       worse than `orthogonality`, the Gram matrix of the basis itself is formed, a chunk of
+       columns at a time, and its own eigendecomposition divided out (the second pass of Cholesky
+       QR, here rank-revealing).  What remains is eps / sqrt(t_min), the rounding error of the
+       vectors.
     """
     eps = rows.space.product_eps
     q = len(columns.scale)
@@ -319,7 +328,7 @@ def orthonormal_basis(
     t, Z = t[kept], Z[:, kept]
     root = np.sqrt(t)
     C, R = E @ (Z / root), (root[:, None] * Z.T) * columns.scale
-    if len(t) and eps / t[0] > np.sqrt(eps):
+    if len(t) and eps / t[0] > orthogonality:
         t, Z = np.linalg.eigh(rows.space.gram_of_combinations(C, rows.rows))
         # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
         kept = t > SECOND_PASS_RANK
@@ -335,11 +344,12 @@ def spectrum_of_update(
     weights: np.ndarray,
     gram: np.ndarray,
     rows: Rows,
+    orthogonality: float,
 ) -> PartialSpectrum:
     """Return the spectrum of ``B = gamma I + V (half diag(weights) half') V'`` with V = W' E."""
     if not len(columns.scale):
         return PartialSpectrum(gamma, np.empty(0), rows, np.zeros((gram.shape[0], 0)))
-    C, R = orthonormal_basis(columns, gram, rows)
+    C, R = orthonormal_basis(columns, gram, rows, orthogonality)
     core = R @ half
     difference, P = np.linalg.eigh((core * weights) @ core.T)
     return PartialSpectrum(gamma, gamma + difference, rows, C @ P)

@@ -12,6 +12,7 @@ from qnsolve.array import Array
 from qnsolve.objective import Objective
 from qnsolve.options import TrustRegionOptions
 from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.result import Status
 from qnsolve.solvers.common import (
@@ -94,7 +95,7 @@ def iterate(
     space, eps = objective.space, objective.space.eps
 
     # 1. Model of f at x, and its minimiser in the region.
-    model = QuadraticModel(at.gradient.vector, B, products=at.gradient.products)
+    model = QuadraticModel(at.gradient.vector, B.spectrum(FAST), products=at.gradient.products)
     trial = model.trust_region(at.radius)
     if not trial.decrease > 0.0:
         return Status.NO_MODEL_DECREASE
