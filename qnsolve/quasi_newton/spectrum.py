@@ -159,6 +159,14 @@ class PartialSpectrum:
         """||B||_2."""
         return float(np.abs(self.all_eigenvalues).max())
 
+    @property
+    def scale(self) -> float:
+        """max(||B||_2, |gamma|), to which the rounding error of B is proportional.
+
+        gamma enters every entry of the compact form, also where the complement is empty.
+        """
+        return max(self.norm, abs(self.gamma))
+
     def project(self, g: Array, products: np.ndarray | None = None) -> tuple[np.ndarray, float]:
         """Return U'g and ||g - U U'g||."""
         split = self.split(g, products)

@@ -86,7 +86,7 @@ class QuadraticModel:
         space = self.spectrum.space
         residual = self.matvec(step) + multiplier * step + self.gradient
         length = space.norm(step)
-        curvature = self.spectrum.norm + multiplier
+        curvature = self.spectrum.scale + multiplier
         size = space.norm(self.gradient) + curvature * length
         least = float(self.spectrum.all_eigenvalues.min()) + multiplier
         return Certificate(

@@ -60,8 +60,8 @@ class ReducedStep:
 class Certificate:
     """How far a step is from satisfying the optimality conditions of its subproblem.
 
-    All four are dimensionless and all are 0 or above at a global minimiser: they are measured
-    relative to the sizes of the quantities that enter them.
+    All four are dimensionless, measured relative to the sizes of the quantities that enter them;
+    ||B|| stands for the larger of the norm of B and |gamma|, of which B is made.
 
     Attributes
     ----------
