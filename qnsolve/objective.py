@@ -39,7 +39,8 @@ class Objective:
     args : tuple
         Further arguments of `fun` and `jac`; anything but a tuple is taken for the only one.
     jac : callable, True, None, False, "2-point" or "3-point"
-        ``jac(x, *args) -> g`` with the shape of x, or flat; True where `fun` returns both.
+        ``jac(x, *args) -> g`` with the shape of x, or flat, and of the library of x (for NumPy,
+        anything that ``np.asarray`` takes); True where `fun` returns both.
         Otherwise the gradient is made of forward ("2-point", also None and False) or central
         ("3-point") differences of `fun`, n or 2n evaluations each, for NumPy arrays only.
 
@@ -137,7 +138,11 @@ class Objective:
     def _flat_gradient(self, g: Any) -> Array:
         xp, device = self.space.xp, self.space.device
         given, g = g, _own_library(g, "the gradient")
-        if array_api_compat.array_namespace(g) is not xp:
+        if array_api_compat.is_numpy_namespace(xp):
+            # Where x is NumPy's, as always in a call through SciPy, a JAX or CPU torch gradient is
+            # as welcome as there.  Libraries that want no hidden transfer refuse asarray.
+            g = np.asarray(g)
+        elif array_api_compat.array_namespace(g) is not xp:
             raise TypeError(
                 f"the gradient must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
             )
@@ -233,8 +238,8 @@ def _require_real(a: Array, name: str) -> None:
     isdtype = array_api_compat.array_namespace(a).isdtype
     if isdtype(a.dtype, "complex floating"):
         raise TypeError(
-            f"{name} is complex ({a.dtype}); split it into real and imaginary parts, "
-            "x = concatenate([z.real, z.imag])"
+            f"{name} is complex ({a.dtype}) and must be real; of a complex z make x by "
+            "concatenating its real and imaginary parts"
         )
     if not isdtype(a.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}")
