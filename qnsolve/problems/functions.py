@@ -218,7 +218,7 @@ def broyden_tridiagonal(n: int = 100) -> Problem:
     Returns
     -------
     Problem
-        Minimum 0; the minimiser has no closed form.
+        Minimum 0; the minimiser has no closed form.  Other local minimisers have values above 0.
 
     Examples
     --------
