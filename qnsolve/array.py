@@ -129,11 +129,12 @@ class VectorSpace:
         return array_api_extra.at(e)[j].set(1.0)
 
     def dot(self, a: Array, b: Array) -> float:
-        """Return the inner product of two n-vectors."""
-        if self.wide is None:
-            return float(a @ b)
-        widen = self._widen
-        return sum(float(widen(a[c]) @ widen(b[c])) for c in self._chunks())
+        """Return the inner product of two n-vectors; inf or NaN, without a warning, on overflow."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.wide is None:
+                return float(a @ b)
+            widen = self._widen
+            return sum(float(widen(a[c]) @ widen(b[c])) for c in self._chunks())
 
     def norm(self, a: Array) -> float:
         """Return the Euclidean norm of `a`."""
@@ -147,12 +148,13 @@ class VectorSpace:
 
     def products(self, rows: Array, v: Array) -> np.ndarray:
         """Return the inner products of every row of `rows` with `v`, on the host."""
-        if self.wide is None:
-            return to_host(rows @ v)
-        total = self.xp.zeros(rows.shape[0], dtype=self.wide, **self._placement())
-        for c in self._chunks():
-            total = total + self._widen(rows[:, c]) @ self._widen(v[c])
-        return to_host(total)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.wide is None:
+                return to_host(rows @ v)
+            total = self.xp.zeros(rows.shape[0], dtype=self.wide, **self._placement())
+            for c in self._chunks():
+                total = total + self._widen(rows[:, c]) @ self._widen(v[c])
+            return to_host(total)
 
     def combine(self, coefficients: np.ndarray, rows: Array) -> Array:
         """Return the n-vector ``sum_i coefficients[i] * rows[i]``."""

@@ -49,10 +49,12 @@ class Inner:
     """The inverse of the symmetric inner matrix, as ``half diag(weights) half'``."""
 
     def __init__(self, matrix: np.ndarray, scale: np.ndarray) -> None:
-        """Diagonalise `matrix` after dividing row and column j by ``scale[j]``."""
+        """Diagonalise `matrix` after dividing row and column j by ``scale[j]``.
+
+        `scale` bounds the entries of the scaled matrix by 1, and its rounding error by eps.
+        """
         eigenvalues, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-        size = np.abs(eigenvalues)
-        self.usable = bool(size.max(initial=0.0) <= MAX_CONDITION * size.min(initial=np.inf))
+        self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
         self.half = vectors / scale[:, None]
         self.weights = 1.0 / eigenvalues if self.usable else np.full_like(eigenvalues, np.nan)
 
