@@ -14,8 +14,8 @@ from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
 from qnsolve.result import Status, make_result
 
-MAX_REJECTIONS = 60
-"""Rejected trials in a row after which no shorter step is worth an evaluation."""
+MAX_STALLED = 60
+"""Iterations in a row with neither a lower f nor a smaller gradient after which a run is over."""
 
 UNBOUNDED_GROWTH = 1e30
 """A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
@@ -50,16 +50,16 @@ class Run:
         self.skipped = 0
         self._callback = callback
         self._deadline = None if options.maxtime is None else time.monotonic() + options.maxtime
-        self._rejections = 0
+        self._stalled = 0
+        self._lowest_f = self._smallest_g = math.inf
         self._history: list[dict[str, float]] = []
-        self._last: OptimizeResult | None = None
 
     def before_step(self, g_norm_inf: float) -> Status | None:
         """Return why no further step is to be taken, or None."""
         options = self.options
         if g_norm_inf <= options.gtol:
             return Status.GTOL
-        if self._rejections >= MAX_REJECTIONS:
+        if self._stalled >= MAX_STALLED:
             return Status.STEP_TOO_SMALL
         if self.nit >= options.maxiter:
             return Status.MAXITER
@@ -74,7 +74,11 @@ class Run:
     ) -> Status | None:
         """Count the iteration, record it, and return why the callback ends the run, or None."""
         self.nit += 1
-        self._rejections = 0 if accepted else self._rejections + 1
+        # A step may be accepted on its slopes where f has no digits left; not for ever.
+        progress = f < self._lowest_f or record["gnorm"] < self._smallest_g
+        self._stalled = 0 if progress else self._stalled + 1
+        self._lowest_f = min(f, self._lowest_f)
+        self._smallest_g = min(record["gnorm"], self._smallest_g)
         if self.options.history:
             self._history.append({**self._counts(), "fun": f, "accepted": accepted, **record})
         if self._callback is None:
