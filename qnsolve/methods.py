@@ -73,7 +73,18 @@ def lsr1_tr(
     result = minimize_trust_region(objective, checked, wrap_callback(callback))
     result.x = objective.shaped(result.x)
     result.jac = objective.shaped(result.jac)
+    if checked.disp:
+        _print_summary(result)
     return result
+
+
+def _print_summary(result: OptimizeResult) -> None:
+    """Print what SciPy's solvers print for ``disp=True``."""
+    print(result.message)
+    print(f"         Current function value: {result.fun:.6e}")
+    print(f"         Iterations: {result.nit}")
+    print(f"         Function evaluations: {result.nfev}")
+    print(f"         Gradient evaluations: {result.njev}")
 
 
 def _refuse_restrictions(method: str, bounds: Any, constraints: Any) -> None:

@@ -110,7 +110,7 @@ class SolverOptions:
     maxtime : float, > 0, or None
         No iteration begins after this many seconds of wall time.  Default None: no limit.
     disp : bool
-        Report the course of the run.  Default False.
+        Print a summary at the end, as SciPy does.  Default False; to follow a run use `callback`.
     history : bool
         Keep one record an iteration in the result's ``history``.  Default False.
 

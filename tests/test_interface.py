@@ -400,3 +400,12 @@ def test_threads_do_not_disturb_each_other():
     assert len(runs) == 4
     for run in runs:
         same(run, alone)
+
+
+def test_disp_prints_a_summary(capsys):
+    result = minimize(lambda x: (float(x @ x), 2 * x), [1.0, 2.0], jac=True, options={"disp": True})
+    printed = capsys.readouterr().out
+    assert result.message in printed
+    assert f"Function evaluations: {result.nfev}" in printed
+    minimize(lambda x: (float(x @ x), 2 * x), [1.0, 2.0], jac=True)
+    assert capsys.readouterr().out == ""
