@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-EIGH_ROUNDING = 8.0
-"""Errors of ``eigh`` in units of n eps ||B||; in practice they stay below 1 of these units."""
+EIGH_ROUNDING = 4.0
+"""Errors of ``eigh`` in units of n eps ||B||; seen below 1 of these units."""
 
 SYMMETRY_RTOL = float(np.sqrt(np.finfo(np.float64).eps))
 """Asymmetry accepted relative to max |B|: rounding in how B was formed, but not a wrong B."""

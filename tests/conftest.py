@@ -1,0 +1,74 @@
+"""Hypothesis profiles, and the array libraries that cross-cutting tests run on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import hypothesis
+import numpy as np
+import pytest
+
+# The machine decides how long an example takes; a deadline only makes tests fail at random.
+hypothesis.settings.register_profile(
+    "default", deadline=None, max_examples=100, derandomize="CI" in os.environ
+)
+hypothesis.settings.register_profile(
+    "thorough",
+    deadline=None,
+    max_examples=5000,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("thorough" if os.environ.get("QNSOLVE_THOROUGH") else "default")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library and the device on which a test places its arrays.
+
+    Attributes
+    ----------
+    namespace : module
+        Array API namespace, the one that ``array_api_compat.array_namespace`` returns.
+    device : device of the library or None
+        None leaves the placement to the library.
+    """
+
+    namespace: Any
+    device: Any = None
+
+    def asarray(self, values: Any, dtype: str = "float64") -> Any:
+        """Place `values` on the device, with the dtype of that name."""
+        placement = {} if self.device is None else {"device": self.device}
+        return self.namespace.asarray(values, dtype=getattr(self.namespace, dtype), **placement)
+
+
+def _numpy() -> Backend:
+    return Backend(array_api_compat.array_namespace(np.empty(0)))
+
+
+def _strict() -> Backend:
+    return Backend(pytest.importorskip("array_api_strict"))
+
+
+def _strict_device() -> Backend:
+    # A second device: its arrays refuse to be mixed with others or turned into NumPy unasked.
+    strict = pytest.importorskip("array_api_strict")
+    return Backend(strict, strict.Device("device1"))
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "numpy": _numpy,
+    "strict": _strict,
+    "strict-device1": _strict_device,
+}
+"""Each entry builds a backend, or skips the test where the library or device is missing."""
+
+
+@pytest.fixture(params=list(BACKENDS))
+def xp(request: pytest.FixtureRequest) -> Backend:
+    """The array libraries in turn: ``xp.namespace``, ``xp.device``, ``xp.asarray(values)``."""
+    return BACKENDS[request.param]()
