@@ -4,20 +4,25 @@ from qnsolve import verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
 from qnsolve.methods import lsr1_tr
+from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
-from qnsolve.subproblem.model import QuadraticModel, SubproblemResult, solve_trs
+from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
+from qnsolve.subproblem.solve import solve_cubic, solve_trs
 from qnsolve.subproblem.types import Certificate, SubproblemStatus
 
 __all__ = [
     "LBFGS",
     "LSR1",
     "Certificate",
+    "DiagonalNorm",
     "PartialSpectrum",
     "QuadraticModel",
+    "ScaledMatrix",
     "Status",
     "SubproblemResult",
     "SubproblemStatus",
@@ -25,6 +30,7 @@ __all__ = [
     "__version__",
     "lsr1_tr",
     "minimize",
+    "solve_cubic",
     "solve_trs",
     "verify",
 ]

@@ -12,10 +12,22 @@ from typing import Any
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
-from qnsolve.quasi_newton.base import CompactMatrix
-from qnsolve.quasi_newton.spectrum import PartialSpectrum
-from qnsolve.subproblem.model import Matrix, checked_model, checked_radius
+from qnsolve.subproblem.model import Matrix, QuadraticModel
+from qnsolve.subproblem.regions import (
+    REGULARISATIONS,
+    TRUST_REGIONS,
+    Regularisation,
+    Term,
+    TrustRegion,
+)
+from qnsolve.subproblem.solve import (
+    checked_positive,
+    checked_power,
+    checked_problem,
+    in_metric,
+)
 from qnsolve.subproblem.types import Certificate
 
 
@@ -104,7 +116,7 @@ def check_grad(fun: Callable, x: Any, args: Any = (), jac: Any = True) -> Gradie
     )
 
 
-def check_secant(B: CompactMatrix | PartialSpectrum | np.ndarray, s: Array, y: Array) -> float:
+def check_secant(B: Matrix, s: Array, y: Array) -> float:
     """Return ``||B s - y|| / (||B s|| + ||y||)``, 0 where the secant equation holds.
 
     Examples
@@ -125,18 +137,28 @@ def check_secant(B: CompactMatrix | PartialSpectrum | np.ndarray, s: Array, y: A
 
 
 def check_trs(
-    g: Array, B: Matrix, radius: float, step: Array, multiplier: float | None = None
+    g: Array,
+    B: Matrix,
+    radius: float,
+    step: Array,
+    multipliers: float | np.ndarray | None = None,
+    *,
+    norm: str | DiagonalNorm = "l2",
 ) -> Certificate:
-    """Return how far `step`, from whatever solver, is from a global minimiser in the l2 ball.
+    """Return how far `step`, from whatever solver, is from a global minimiser over a region.
 
     Parameters
     ----------
     g : array, shape (n,)
-    B : LSR1, LBFGS, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
+    B : LSR1, LBFGS, ScaledMatrix, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
     radius : float, > 0
+        In `norm`.
     step : array, shape (n,)
-    multiplier : float, >= 0, optional
-        By default the one that fits best: ``max(0, -s'(B s + g) / s's)``.
+    multipliers : float or ndarray, >= 0, optional
+        As in the result of :func:`qnsolve.solve_trs`.  By default those that fit the step best: for
+        each block v of the norm ``max(0, -v'(B s + g) / v'v)``.
+    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
+        As in :func:`qnsolve.solve_trs`; a DiagonalNorm needs a dense B or a ScaledMatrix in it.
 
     Returns
     -------
@@ -155,14 +177,84 @@ def check_trs(
     >>> certificate.worst <= 1e-15, certificate.min_eig
     (True, 1.0)
     """
-    model, radius = checked_model(g, B), checked_radius(radius)
-    space = model.spectrum.space
-    if step.shape != g.shape:
-        raise ValueError(f"step must have shape {tuple(g.shape)}, got {tuple(step.shape)}")
-    if multiplier is None:
-        square = space.dot(step, step)
-        along = space.dot(step, model.matvec(step)) + space.dot(step, g)
-        multiplier = max(0.0, -along / square) if square else 0.0
-    elif not multiplier >= 0.0:
-        raise ValueError(f"multiplier must be at least 0, got {multiplier!r}")
-    return model.certify(step, float(multiplier), radius)
+    radius = checked_positive(radius, "radius")
+    model = _checked_model(g, B, norm, tuple(TRUST_REGIONS))
+    term = TrustRegion(radius, norm if isinstance(norm, str) else "l2")
+    return _certify(model, step, term, multipliers)
+
+
+def check_cubic(
+    g: Array,
+    B: Matrix,
+    weight: float,
+    step: Array,
+    multipliers: float | np.ndarray | None = None,
+    *,
+    norm: str | DiagonalNorm = "shape",
+    power: float = 3.0,
+) -> Certificate:
+    """Return how far `step`, from whatever solver, is from a global minimiser of a cubic model.
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+    B : LSR1, LBFGS, ScaledMatrix, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
+    weight : float, > 0
+    step : array, shape (n,)
+    multipliers : float or ndarray, >= 0, optional
+        As in the result of :func:`qnsolve.solve_cubic`.  By default those of the step's lengths.
+    norm : {"shape", "l2"} or DiagonalNorm
+        As in :func:`qnsolve.solve_cubic`; a DiagonalNorm needs a dense B or a ScaledMatrix in it.
+    power : float, >= 2
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described.
+
+    Examples
+    --------
+    The minimiser of -2 s + s^2 / 2 + |s|^3 / 3 is 1:
+
+    >>> import numpy as np
+    >>> from qnsolve.verify import check_cubic
+    >>> check_cubic(np.array([-2.0]), np.eye(1), 1.0, np.array([1.0])).worst <= 1e-15
+    True
+    """
+    weight, power = checked_positive(weight, "weight"), checked_power(power, norm)
+    model = _checked_model(g, B, norm, tuple(REGULARISATIONS))
+    term = Regularisation(weight, norm if isinstance(norm, str) else "l2", power)
+    return _certify(model, step, term, multipliers)
+
+
+def _checked_model(
+    g: Array, B: Matrix, norm: str | DiagonalNorm, names: tuple[str, ...]
+) -> QuadraticModel:
+    g, B = checked_problem(g, B, norm, names)
+    known = in_metric(B, norm)
+    if known is None:
+        raise ValueError(
+            "the smallest eigenvalue in this norm is only known for a dense B or a ScaledMatrix "
+            "in the same metric"
+        )
+    return QuadraticModel(g, known)
+
+
+def _certify(
+    model: QuadraticModel, step: Array, term: Term, multipliers: float | np.ndarray | None
+) -> Certificate:
+    if step.shape != model.gradient.shape:
+        wanted = tuple(model.gradient.shape)
+        raise ValueError(f"step must have shape {wanted}, got {tuple(step.shape)}")
+    if multipliers is not None:
+        multipliers = np.atleast_1d(np.asarray(multipliers, dtype=float))
+        wanted = (int(term.blocks(len(model.spectrum.eigenvalues))[-1]) + 1,)
+        if multipliers.shape != wanted:
+            raise ValueError(f"multipliers must have shape {wanted}, got {multipliers.shape}")
+        if not (multipliers >= 0.0).all():
+            raise ValueError(f"multipliers must be at least 0, got {multipliers}")
+    return model.certify(step, term, multipliers)

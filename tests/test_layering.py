@@ -18,6 +18,7 @@ LAYERS = {
     "qnsolve._version": 0,
     "qnsolve.array": 0,
     "qnsolve.result": 0,
+    "qnsolve.norms": 0,
     "qnsolve.quasi_newton": 1,
     "qnsolve.subproblem": 2,
     "qnsolve.callback": 3,

@@ -71,6 +71,8 @@ class Split:
         U'g.
     norm_perp : float
         ||g_perp||, exactly 0 where it is rounding error.
+    norm : float
+        ||g||.
     carrier : array, shape (n,)
         A vector whose part off span(U) is g_perp: g itself, or g_perp where the difference of two
         nearly equal vectors had to be formed.
@@ -80,6 +82,7 @@ class Split:
 
     par: np.ndarray
     norm_perp: float
+    norm: float
     carrier: Array
     carrier_par: np.ndarray
 
@@ -190,15 +193,15 @@ class PartialSpectrum:
         norm = self.space.norm(g)
         norm_par = float(np.linalg.norm(par))
         if self.complement_dim == 0:
-            return Split(par, 0.0, g, par)
+            return Split(par, 0.0, norm, g, par)
         squared = (norm - norm_par) * (norm + norm_par)
         if squared > (CANCELLATION * norm) ** 2:
-            return Split(par, float(np.sqrt(squared)), g, par)
+            return Split(par, float(np.sqrt(squared)), norm, g, par)
         g_perp, rest = self._off_span(g, par)
         norm_perp = self.space.norm(g_perp)
         if not norm_perp > self._rounding * norm:
             norm_perp = 0.0
-        return Split(par + rest, norm_perp, g_perp, np.zeros_like(par))
+        return Split(par + rest, norm_perp, norm, g_perp, np.zeros_like(par))
 
     def lift(
         self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None

@@ -1,35 +1,35 @@
-"""Quadratic models in the coordinates of a partial spectrum, and the public ``solve_trs``."""
+"""Quadratic models in the coordinates of a partial spectrum, and their minimisers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array
+from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
-from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+from qnsolve.subproblem.regions import Regularisation, Term, TrustRegion
 from qnsolve.subproblem.types import Certificate, ReducedStep, SubproblemStatus
 
-Matrix = CompactMatrix | PartialSpectrum | np.ndarray
-"""What ``solve_trs`` takes for B; an array must be symmetric."""
+Matrix = CompactMatrix | ScaledMatrix | PartialSpectrum | np.ndarray
+"""What a model takes for B; an array must be symmetric."""
 
 
 class QuadraticModel:
     r"""The model :math:`m(s) = g^T s + \tfrac12 s^T B s` at one point.
 
-    Making it costs one pass over the stored pairs.  After that every
-    :meth:`trust_region` call, for whatever radius, is O(r) and touches no vector of length n; only
-    ``result.step`` does.
+    Making it costs one pass over the stored pairs.  After that every minimisation, for whatever
+    radius, weight or norm, is O(r) and touches no vector of length n; only ``result.step`` does.
 
     Parameters
     ----------
     g : array, shape (n,)
-    B : LSR1, LBFGS, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
+    B : LSR1, LBFGS, ScaledMatrix, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
+        With a ScaledMatrix all norms are those of p = A^{1/2} s, A its metric.
     products : ndarray, optional
         W g where it is known already.
 
@@ -45,20 +45,18 @@ class QuadraticModel:
     def __init__(self, g: Array, B: Matrix, *, products: np.ndarray | None = None) -> None:
         self.gradient = g
         self.matrix = B
+        self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
         self.spectrum = _spectrum_of(B)
-        self._split = self.spectrum.split(g, products)
+        in_ball = g if self.metric is None else self.metric.from_ball(g)
+        self._split = self.spectrum.split(in_ball, products)
 
-    def trust_region(self, radius: float) -> SubproblemResult:
-        """Minimise the model over ``||s||_2 <= radius`` in O(r)."""
-        reduced = trust_region_l2(
-            self.spectrum.eigenvalues,
-            self.spectrum.gamma,
-            self._split.par,
-            self._split.norm_perp,
-            self.spectrum.complement_dim,
-            radius,
-        )
-        return SubproblemResult(self, radius, reduced)
+    def trust_region(self, radius: float, norm: str = "l2") -> SubproblemResult:
+        """Minimise over the region of `norm` "l2", "shape-inf" or "shape-2", in O(r)."""
+        return self._minimise(TrustRegion(radius, norm))
+
+    def regularised(self, weight: float, norm: str = "l2", power: float = 3.0) -> SubproblemResult:
+        """Minimise with weight / power times a power of `norm` "l2" or "shape" added, in O(r)."""
+        return self._minimise(Regularisation(weight, norm, power))
 
     def slope(self, reduced: ReducedStep) -> float:
         """Return g's of a reduced step."""
@@ -67,56 +65,78 @@ class QuadraticModel:
     def lift(self, reduced: ReducedStep) -> Array:
         """Return the n-vector of a reduced step: one pass over the stored pairs."""
         split, spectrum = self._split, self.spectrum
-        if split.norm_perp > 0.0:
-            beta = reduced.perp / split.norm_perp
-            return spectrum.lift(reduced.par, beta, split.carrier, split.carrier_par)
-        step = spectrum.lift(reduced.par, 0.0, split.carrier, split.carrier_par)
-        if reduced.perp != 0.0:
+        beta = reduced.perp / split.norm_perp if split.norm_perp > 0.0 else 0.0
+        step = spectrum.lift(reduced.par, beta, split.carrier, split.carrier_par)
+        if split.norm_perp == 0.0 and reduced.perp != 0.0:
             step = step + reduced.perp * spectrum.complement_direction()
-        return step
+        return step if self.metric is None else self.metric.from_ball(step)
 
     def matvec(self, v: Array) -> Array:
         """Return B v by the matrix itself, not by its spectrum where there is a choice."""
-        if isinstance(self.matrix, CompactMatrix | PartialSpectrum):
-            return self.matrix.matvec(v)
-        return self.matrix @ v
+        return self.matrix @ v if isinstance(self.matrix, np.ndarray) else self.matrix.matvec(v)
 
-    def certify(self, step: Array, multiplier: float, radius: float) -> Certificate:
-        """Return the residuals of the optimality conditions of `step` in the l2 ball, O(mn)."""
-        space = self.spectrum.space
-        residual = self.matvec(step) + multiplier * step + self.gradient
-        length = space.norm(step)
-        curvature = self.spectrum.scale + multiplier
-        size = space.norm(self.gradient) + curvature * length
-        least = float(self.spectrum.all_eigenvalues.min()) + multiplier
+    def certify(
+        self, step: Array, term: Term, multipliers: np.ndarray | None = None
+    ) -> Certificate:
+        """Return the residuals of the optimality conditions of `step`, measured on the vector.
+
+        Parameters
+        ----------
+        step : array, shape (n,)
+        term : TrustRegion or Regularisation
+            What keeps the step short.
+        multipliers : ndarray, optional
+            One a block of the norm; by default those that fit the step best.
+
+        Notes
+        -----
+        Products are formed with B itself, not with the spectrum that produced the step.  O(mn).
+        """
+        spectrum, space = self.spectrum, self.spectrum.space
+        r = len(spectrum.eigenvalues)
+        p, residual = step, self.matvec(step) + self.gradient
+        if self.metric is not None:
+            p, residual = self.metric.to_ball(p), self.metric.from_ball(residual)
+        par, norm_perp = spectrum.project(p)
+        v = np.append(par, norm_perp)
+        if multipliers is None:
+            inside = spectrum.project(residual)[0] * par
+            outside = space.dot(p, residual) - float(inside.sum())
+            multipliers = term.fit_multipliers(v, np.append(inside, outside))
+        shifts = term.shifts(multipliers, r)
+        residual = residual + spectrum.lift(shifts[:r] * par, float(shifts[r]), p, par)
+        shifted = spectrum.all_eigenvalues + shifts[: r + 1 if spectrum.complement_dim else r]
+        curvature = spectrum.scale + float(multipliers.max())
+        size = self._split.norm + curvature * space.norm(p)
         return Certificate(
             stationarity=space.norm(residual) / size if size else 0.0,
-            complementarity=multiplier / curvature * abs(length / radius - 1.0)
-            if curvature
-            else 0.0,
-            min_eig=least / curvature if curvature else 0.0,
-            feasibility=max(0.0, length / radius - 1.0),
+            complementarity=term.complementarity(v, multipliers, spectrum.scale),
+            min_eig=float(shifted.min()) / curvature if curvature else 0.0,
+            feasibility=term.infeasibility(v),
         )
+
+    def _minimise(self, term: Term) -> SubproblemResult:
+        return SubproblemResult(self, term, term.solve(self.spectrum, self._split))
 
 
 @dataclass(frozen=True, eq=False)
 class SubproblemResult:
-    """A minimiser of a trust-region subproblem that can prove itself.
+    """A minimiser of a subproblem that can prove itself.
 
     Attributes
     ----------
     model : QuadraticModel
         The model that was minimised; ``result.model.trust_region(radius)`` solves again in O(r).
-    radius : float
-        In the norm of the region.
+    term : TrustRegion or Regularisation
+        What keeps the step short: radius or weight, and norm.
     reduced : ReducedStep
         The step in the coordinates of the spectrum.
     step : array, shape (n,)
         The minimiser; formed when first asked for.
     decrease : float
-        -m(step) >= 0, free of cancellation.
-    multipliers : ndarray, shape (1,)
-        sigma.
+        -m(step) >= 0, the regulariser included, free of cancellation.
+    multipliers : ndarray
+        One a block: shape (1,) for "l2", (2,) for "shape-2", (r + 1,) for "shape-inf" and "shape".
     on_boundary, hard_case : bool
     nit : int
         Iterations of the secular equation.
@@ -125,7 +145,7 @@ class SubproblemResult:
     """
 
     model: QuadraticModel
-    radius: float
+    term: Term
     reduced: ReducedStep
 
     @cached_property
@@ -138,7 +158,7 @@ class SubproblemResult:
 
     @property
     def multipliers(self) -> np.ndarray:
-        return np.array([self.reduced.multiplier])
+        return self.reduced.multipliers
 
     @property
     def on_boundary(self) -> bool:
@@ -158,7 +178,7 @@ class SubproblemResult:
 
     @property
     def length(self) -> float:
-        """||step||_2, from the reduced coordinates."""
+        """||step||_2 (of p = A^{1/2} step in a metric A), from the reduced coordinates."""
         return self.reduced.length
 
     @property
@@ -167,99 +187,18 @@ class SubproblemResult:
         return self.model.slope(self.reduced)
 
     def certificate(self) -> Certificate:
-        """Return the residuals of the optimality conditions, measured on the n-vector itself.
-
-        The residual is formed with products by B, not with the spectrum that produced the step.
-        Cost O(mn).
-        """
-        return self.model.certify(self.step, self.reduced.multiplier, self.radius)
-
-
-def solve_trs(g: Array, B: Matrix, radius: float, *, norm: str = "l2") -> SubproblemResult:
-    r"""Solve the trust-region subproblem exactly.
-
-    .. math::
-
-        \min_s \; g^T s + \tfrac12 s^T B s \quad \text{subject to} \quad \|s\| \le \Delta
-
-    Parameters
-    ----------
-    g : array, shape (n,)
-        Gradient, finite.
-    B : LSR1, LBFGS, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
-        May be indefinite or singular.
-    radius : float, > 0
-        Delta, in `norm`.
-    norm : {"l2"}
-        Norm of the region.
-
-    Returns
-    -------
-    SubproblemResult
-        ``step``, ``decrease``, ``multipliers``, ``on_boundary``, ``hard_case``, ``nit``, ``status``
-        and ``certificate()``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not of the kind described.
-
-    Notes
-    -----
-    Cost: O(mn + m^3) for a limited-memory matrix, O(n^3) for a dense one.  To solve again with
-    another radius use ``result.model.trust_region(radius)``, which is O(m).
-
-    References
-    ----------
-    J. Brust, J. B. Erway, R. F. Marcia, "On solving L-SR1 trust-region subproblems", Comput. Optim.
-    Appl. 66 (2017), Algorithm 1.
-
-    Examples
-    --------
-    The hard case: the gradient has no component on the leftmost eigenvector.
-
-    >>> import numpy as np
-    >>> import qnsolve
-    >>> result = qnsolve.solve_trs(np.array([0.0, 1.0]), np.diag([-1.0, 1.0]), radius=2.0)
-    >>> result.hard_case, result.multipliers, result.decrease
-    (True, array([1.]), 2.25)
-    >>> result.certificate().worst < 1e-15
-    True
-    """
-    if norm != "l2":
-        raise ValueError(f"norm must be 'l2', got {norm!r}")
-    return checked_model(g, B).trust_region(checked_radius(radius))
-
-
-def checked_model(g: Array, B: Matrix) -> QuadraticModel:
-    """Return the model of a user's g and B, or raise TypeError or ValueError."""
-    if not array_api_compat.is_array_api_obj(g):
-        g = np.asarray(g, dtype=float)
-    space = _spectrum_of(B).space
-    if g.shape != (space.size,):
-        raise ValueError(f"g must have shape ({space.size},), got {tuple(g.shape)}")
-    if not np.isfinite(space.norm_inf(g)):
-        raise ValueError("g has entries that are not finite")
-    return QuadraticModel(g, B)
-
-
-def checked_radius(radius: float) -> float:
-    """Return a user's radius as a float, or raise TypeError or ValueError."""
-    if isinstance(radius, bool) or not isinstance(radius, Real):
-        raise TypeError(f"radius must be a number, got {type(radius).__name__}")
-    if not (radius > 0.0 and np.isfinite(radius)):
-        raise ValueError(f"radius must be positive and finite, got {radius!r}")
-    return float(radius)
+        """Return the residuals of the optimality conditions, measured on the n-vector; O(mn)."""
+        return self.model.certify(self.step, self.term, self.multipliers)
 
 
 def _spectrum_of(B: Matrix) -> PartialSpectrum:
-    if isinstance(B, CompactMatrix):
+    if isinstance(B, CompactMatrix | ScaledMatrix):
         return B.spectrum()
     if isinstance(B, PartialSpectrum):
         return B
     if isinstance(B, np.ndarray):
         return PartialSpectrum.from_dense(B)
     raise TypeError(
-        "B must be an LSR1 or LBFGS matrix, a PartialSpectrum or a dense NumPy array, "
+        "B must be an LSR1, LBFGS or ScaledMatrix, a PartialSpectrum or a dense NumPy array, "
         f"got {type(B).__name__}"
     )

@@ -102,7 +102,7 @@ def trust_region_l2(
     return ReducedStep(
         par=radius * p[:r],
         perp=radius * float(p[r]) if complement_dim else 0.0,
-        multiplier=unit * sigma,
+        multipliers=np.array([unit * sigma]),
         decrease=unit * radius**2 * decrease,
         on_boundary=length > 1.0 or hard_case,
         hard_case=hard_case,

@@ -13,6 +13,11 @@ class SubproblemStatus(Enum):
 
     SOLVED = "a global minimiser to working precision"
     ITERATION_LIMIT = "the secular equation was not solved to working precision"
+    UNBOUNDED = "the model is unbounded below, or its minimiser overflows"
+    APPROXIMATE = "at least the Cauchy decrease, but in general not a global minimiser"
+    KRYLOV = "a minimiser over the Krylov space of the gradient; the hard case was not looked for"
+    PRODUCT_LIMIT = "the limit on products with the matrix was reached before the tolerance"
+    NONFINITE = "a product with the matrix was not finite; the step uses those before it"
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,9 @@ class ReducedStep:
     perp : float
         Component along g_perp / ||g_perp||, or along any unit vector of the complement where g_perp
         is zero.
-    multiplier : float
-        sigma >= 0.
+    multipliers : ndarray
+        One for each block of the norm: a single sigma for the l2 norm, one for the eigenvectors and
+        one for the complement, or one an eigenvector and the last for the complement.
     decrease : float
         Model decrease -m(s) >= 0, a sum of terms that are not negative.
     on_boundary, hard_case : bool
@@ -38,7 +44,7 @@ class ReducedStep:
 
     par: np.ndarray
     perp: float
-    multiplier: float
+    multipliers: np.ndarray
     decrease: float
     on_boundary: bool
     hard_case: bool
@@ -48,7 +54,13 @@ class ReducedStep:
     @classmethod
     def zero(cls, r: int) -> ReducedStep:
         """Return the zero step, the minimiser of the zero model."""
-        return cls(np.zeros(r), 0.0, 0.0, 0.0, False, False, 0, SubproblemStatus.SOLVED)
+        return cls(np.zeros(r), 0.0, np.zeros(1), 0.0, False, False, 0, SubproblemStatus.SOLVED)
+
+    @property
+    def multiplier(self) -> float:
+        """The multiplier of a norm with a single block."""
+        (multiplier,) = self.multipliers
+        return float(multiplier)
 
     @property
     def length(self) -> float:

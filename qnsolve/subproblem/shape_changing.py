@@ -1,0 +1,233 @@
+"""Subproblems in the shape-changing norms, which come apart into one problem a block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+
+
+def trust_region_shape_inf(
+    eigenvalues: np.ndarray,
+    gamma: float,
+    a_par: np.ndarray,
+    norm_perp: float,
+    complement_dim: int,
+    radius: float,
+) -> ReducedStep:
+    r"""Minimise a quadratic over the (P, inf) region, in closed form.
+
+    .. math::
+
+        \min_s \; g^T s + \tfrac12 s^T B s \quad \text{subject to} \quad
+        \max(\|U^T s\|_\infty, \|P_\perp s\|_2) \le \Delta
+
+    Parameters
+    ----------
+    eigenvalues : ndarray, shape (r,)
+    gamma : float
+        Eigenvalue on the complement.
+    a_par : ndarray, shape (r,)
+        Gradient on the eigenvectors.
+    norm_perp : float, >= 0
+        Length of the gradient's part in the complement.
+    complement_dim : int
+        Dimension of the complement; at 0 gamma does not take part.
+    radius : float, > 0
+        Delta, for each component on an eigenvector and for the length in the complement.
+
+    Returns
+    -------
+    ReducedStep
+        ``multipliers`` has r + 1 entries, one an eigenvector and the last for the complement;
+        ``hard_case`` is True where a sign or direction is free.
+
+    Notes
+    -----
+    The eigenvectors and the complement do not interact: r + 1 problems in one variable,
+    :math:`\min a v + \lambda v^2 / 2` over :math:`|v| \le \Delta`.  The minimiser is
+    :math:`-a / \lambda` where :math:`\lambda > 0` and that lies inside, else an end point.
+    Cost O(r).
+
+    References
+    ----------
+    O. Burdakov, L. Gong, S. Zikrin, Y. Yuan, "On efficiently combining limited-memory and
+    trust-region techniques", Math. Program. Comput. 9 (2017), section 3.2.
+
+    J. J. Brust, O. Burdakov, J. B. Erway, R. F. Marcia, "Algorithm 1030: SC-SR1", ACM Trans. Math.
+    Softw. 48 (2022), section 3.
+    """
+    lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    a = a / radius
+    inside = (lam > 0.0) & (np.abs(a) <= lam)
+    still = (a == 0.0) & (lam == 0.0)
+    v = np.where(a == 0.0, 1.0, -np.sign(a))  # in the hard case either end will do
+    v[inside] = -a[inside] / lam[inside]
+    v[still] = 0.0
+    sigma = np.where(inside | still, 0.0, np.abs(a) - lam)
+    # lam + sigma is lam inside and |a| at an end: no term is a difference.
+    decrease = 0.5 * float(np.where(inside, lam, np.abs(a)) @ v**2 + sigma @ v**2)
+    hard = (a == 0.0) & (lam < 0.0)
+    return _assemble(
+        radius * v,
+        sigma,
+        radius * radius * decrease,
+        complement_dim,
+        on_boundary=bool((np.abs(v) == 1.0).any()),
+        hard_case=bool(hard.any()),
+    )
+
+
+def trust_region_shape_2(
+    eigenvalues: np.ndarray,
+    gamma: float,
+    a_par: np.ndarray,
+    norm_perp: float,
+    complement_dim: int,
+    radius: float,
+) -> ReducedStep:
+    r"""Minimise a quadratic over the (P, 2) region: a ball in the eigenvectors, one off them.
+
+    .. math::
+
+        \min_s \; g^T s + \tfrac12 s^T B s \quad \text{subject to} \quad
+        \max(\|U^T s\|_2, \|P_\perp s\|_2) \le \Delta
+
+    Parameters
+    ----------
+    eigenvalues, gamma, a_par, norm_perp, complement_dim
+        As in :func:`trust_region_shape_inf`.
+    radius : float, > 0
+        Delta, for both lengths.
+
+    Returns
+    -------
+    ReducedStep
+        ``multipliers`` has two entries, for the eigenvectors and for the complement.
+
+    Notes
+    -----
+    On the eigenvectors this is the l2 problem without a complement
+    (:func:`~qnsolve.subproblem.trust_region_l2.trust_region_l2`), on the complement a problem in
+    one variable.  Cost O(r).
+
+    References
+    ----------
+    O. Burdakov, L. Gong, S. Zikrin, Y. Yuan, "On efficiently combining limited-memory and
+    trust-region techniques", Math. Program. Comput. 9 (2017), section 3.1.
+
+    J. J. Brust, O. Burdakov, J. B. Erway, R. F. Marcia, "Algorithm 1030: SC-SR1", ACM Trans. Math.
+    Softw. 48 (2022), section 3.
+    """
+    none = np.empty(0)
+    par = (
+        trust_region_l2(eigenvalues, 0.0, a_par, 0.0, 0, radius)
+        if len(eigenvalues)
+        else ReducedStep.zero(0)
+    )
+    perp = trust_region_shape_inf(none, gamma, none, norm_perp, complement_dim, radius)
+    return ReducedStep(
+        par=par.par,
+        perp=perp.perp,
+        multipliers=np.array([par.multiplier, perp.multiplier]),
+        decrease=par.decrease + perp.decrease,
+        on_boundary=par.on_boundary or perp.on_boundary,
+        hard_case=par.hard_case or perp.hard_case,
+        nit=par.nit,
+        status=par.status,
+    )
+
+
+def cubic_shape(
+    eigenvalues: np.ndarray,
+    gamma: float,
+    a_par: np.ndarray,
+    norm_perp: float,
+    complement_dim: int,
+    weight: float,
+) -> ReducedStep:
+    r"""Minimise a quadratic plus a shape-changing cubic, in closed form.
+
+    .. math::
+
+        \min_s \; g^T s + \tfrac12 s^T B s
+        + \frac{w}{3} \left( \|U^T s\|_3^3 + \|P_\perp s\|_2^3 \right)
+
+    Parameters
+    ----------
+    eigenvalues, gamma, a_par, norm_perp, complement_dim
+        As in :func:`trust_region_shape_inf`.
+    weight : float, > 0
+        w.
+
+    Returns
+    -------
+    ReducedStep
+        ``multipliers`` has r + 1 entries :math:`w |v_i|`; ``hard_case`` is True where a sign or
+        direction is free; ``decrease`` counts the regulariser.
+
+    Notes
+    -----
+    r + 1 problems in one variable, :math:`\min a v + \lambda v^2 / 2 + w |v|^3 / 3`.  The global
+    minimiser is :math:`-\mathrm{sign}(a)\, t` with :math:`|a| = \lambda t + w t^2`,
+
+    .. math:: t = \frac{-\lambda + \sqrt{\lambda^2 + 4 w |a|}}{2 w},
+
+    written for :math:`\lambda \ge 0` with the root in the denominator; the decrease is
+    :math:`|a| t / 2 + w t^3 / 6`.  The regulariser is the cube of the l2 norm on the complement,
+    not the sum of the cubes of n - r coordinates: that sum depends on the basis chosen there, and
+    for gamma < 0 its minimum is elsewhere.  On the span of U and the gradient they agree.  Cost
+    O(r).
+
+    References
+    ----------
+    A. Ranganath, M. Singhal, R. Marcia, "Symmetric rank-one quasi-Newton methods for deep learning
+    using cubic regularization", arXiv 2502.12298.
+    """
+    lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    size = np.abs(a)
+    reach = 2.0 * np.sqrt(weight) * np.sqrt(size)
+    root = np.hypot(lam, reach)
+    t = np.zeros_like(lam)
+    bending = lam < 0.0
+    t[bending] = (root[bending] - lam[bending]) / (2.0 * weight)
+    rising = ~bending & (size > 0.0)
+    t[rising] = 2.0 * size[rising] / (lam[rising] + root[rising])
+    v = np.where(a == 0.0, t, -np.sign(a) * t)
+    multipliers = weight * t
+    decrease = float(size @ t) / 2.0 + float(multipliers @ t**2) / 6.0
+    hard = bending & (a == 0.0)
+    return _assemble(
+        v, multipliers, decrease, complement_dim, on_boundary=False, hard_case=bool(hard.any())
+    )
+
+
+def _with_complement(
+    eigenvalues: np.ndarray, gamma: float, a_par: np.ndarray, norm_perp: float, complement_dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return r + 1 eigenvalues and components; without a complement the last of each is 0."""
+    if complement_dim:
+        return np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
+    return np.append(eigenvalues, 0.0), np.append(a_par, 0.0)
+
+
+def _assemble(
+    v: np.ndarray,
+    multipliers: np.ndarray,
+    decrease: float,
+    complement_dim: int,
+    *,
+    on_boundary: bool,
+    hard_case: bool,
+) -> ReducedStep:
+    return ReducedStep(
+        par=v[:-1],
+        perp=float(v[-1]) if complement_dim else 0.0,
+        multipliers=multipliers,
+        decrease=decrease,
+        on_boundary=on_boundary,
+        hard_case=hard_case,
+        nit=0,
+        status=SubproblemStatus.SOLVED,
+    )
