@@ -72,19 +72,23 @@ class ReducedStep:
 class Certificate:
     """How far a step is from satisfying the optimality conditions of its subproblem.
 
-    All four are dimensionless, measured relative to the sizes of the quantities that enter them;
-    ||B|| stands for the larger of the norm of B and |gamma|, of which B is made.
+    The conditions are ``(B + C) s = -g`` with B + C positive semidefinite, where C multiplies each
+    block of the norm (all of s in the l2 norm) by that block's multiplier sigma >= 0, and
+    ``sigma (Delta - ||block||) = 0`` in a trust region, ``sigma = w ||block||^(q-2)`` with a
+    regulariser.  All figures are dimensionless: ||B|| stands for the larger of the norm of B and
+    |gamma|, of which B is made, and sigma without index for the largest multiplier.
 
     Attributes
     ----------
     stationarity : float
-        ``||(B + sigma I) s + g|| / (||g|| + (||B|| + sigma) ||s||)``.
+        ``||(B + C) s + g|| / (||g|| + (||B|| + sigma) ||s||)``.
     complementarity : float
-        ``sigma / (||B|| + sigma) * | ||s|| - Delta | / Delta``.
+        The largest ``sigma_b / (||B|| + sigma) * | ||block b|| - Delta | / Delta``; with a
+        regulariser ``|sigma_b - w ||block b||^(q-2)| / (||B|| + sigma)``.
     min_eig : float
-        Smallest eigenvalue of ``B + sigma I`` over ``||B|| + sigma``: not below -eps.
+        Smallest eigenvalue of ``B + C`` over ``||B|| + sigma``: not below -eps.
     feasibility : float
-        ``max(0, ||s|| / Delta - 1)``.
+        ``max(0, ||block|| / Delta - 1)`` of the longest block; 0 with a regulariser.
     """
 
     stationarity: float
