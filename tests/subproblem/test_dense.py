@@ -1,10 +1,5 @@
 """The dense oracles against the conditions that define a solution, and against other answers."""
 
-import importlib
-import warnings
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +12,6 @@ from tests.strategies import (
     NAMED_CASES,
     log_uniform,
     named_case,
-    orthogonal,
     seeds,
     spectral_cases,
     weights,
@@ -25,7 +19,6 @@ from tests.strategies import (
 from tests.tolerances import (
     EPS,
     FEASIBILITY_RTOL,
-    ORACLE_RTOL,
     SECULAR_ROUNDINGS,
     SPECTRAL_GAP_RTOL,
     WEAK_DUALITY_RTOL,
@@ -291,93 +284,6 @@ def test_tiny_component_along_the_leftmost_eigenvector_sets_the_sign():
         assert solution.multiplier == 1.0 and not solution.hard_case
         expected = [-sign * np.sqrt(3.75), -0.5]
         np.testing.assert_allclose(solution.step, expected, rtol=SPECTRAL_GAP_RTOL)
-
-
-# Another solver ----------------------------------------------------------------------------------
-
-
-def random_problem(rng, hard):
-    """Return (eigenvalues, a, g, B), of ordinary scale and conditioning."""
-    n = int(rng.integers(2, 11))
-    eigenvalues = np.sort(rng.uniform(-1, 1, n)) + rng.choice([-0.5, 0.0, 1.5])
-    a = rng.standard_normal(n)
-    if hard:
-        eigenvalues -= eigenvalues[0] + 0.5
-        a[0] = 0.0
-    U = orthogonal(n, int(rng.integers(2**32)))
-    B = (U * eigenvalues) @ U.T
-    return eigenvalues, a, U @ a, (B + B.T) / 2
-
-
-def galahad_steps(module_name, problems):
-    """Return the step of GALAHAD's "trs" or "rqs" for each (g, B, radius or weight).
-
-    None stands for a problem that GALAHAD itself reports as unsolved.
-    """
-    module = importlib.import_module(f"galahad.{module_name}")
-    steps = []
-    for g, B, parameter in problems:
-        n = g.size
-        entries = n * (n + 1) // 2
-        # Not the option `dense_factorization`, which returns boundary steps for interior solutions,
-        # and in some hard cases steps that are infeasible or far from optimal, with status 0.
-        module.load(n, "dense", entries, None, None, None, module.initialize())
-        power = (3.0,) if module_name == "rqs" else ()
-        packed = B[np.tril_indices(n)]
-        with warnings.catch_warnings(action="ignore"):  # The status says the same.
-            step = module.solve_problem(n, *power, parameter, 0.0, g, entries, packed)
-        solved = module.information()["status"] == 0
-        module.terminate()
-        steps.append(step if solved else None)
-    return steps
-
-
-@pytest.fixture
-def galahad(monkeypatch):
-    """Return `galahad_steps`, run in a process of its own.
-
-    GALAHAD's linear solver wants OpenMP variables that only count when a process starts.
-    """
-    pytest.importorskip("galahad", exc_type=ImportError)
-    monkeypatch.setenv("OMP_CANCELLATION", "TRUE")
-    monkeypatch.setenv("OMP_PROC_BIND", "TRUE")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        yield lambda *arguments: pool.submit(galahad_steps, *arguments).result()
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_agrees_with_galahad_trs(galahad, hard):
-    rng = np.random.default_rng(6)
-    problems = [random_problem(rng, hard) for _ in range(200)]
-    radii = 10 ** rng.uniform(-1, 1, 200)
-    steps = galahad("trs", [(g, B, r) for (*_, g, B), r in zip(problems, radii, strict=True)])
-    for (eigenvalues, a, g, B), radius, step in zip(problems, radii, steps, strict=True):
-        solution = trust_region_l2(g, B, radius)
-        gap = -solution.decrease - trust_region_bound(eigenvalues, a, radius).value
-        tolerance = model_tolerance(g.size, np.linalg.norm(g), np.linalg.norm(B, 2), radius)
-        assert abs(gap) <= tolerance
-        if step is not None:
-            assert np.linalg.norm(step) <= radius * (1 + ORACLE_RTOL)
-            value = g @ step + 0.5 * step @ B @ step
-            assert value == pytest.approx(-solution.decrease, rel=ORACLE_RTOL, abs=tolerance)
-    # It gives up on some hard cases.
-    assert sum(step is not None for step in steps) >= (150 if hard else 200)
-
-
-@pytest.mark.parametrize("hard", [False, True])
-def test_agrees_with_galahad_rqs(galahad, hard):
-    rng = np.random.default_rng(7)
-    problems = [random_problem(rng, hard) for _ in range(200)]
-    weights = 10 ** rng.uniform(-1, 1, 200)
-    steps = galahad("rqs", [(g, B, w) for (*_, g, B), w in zip(problems, weights, strict=True)])
-    for (eigenvalues, a, g, B), weight, step in zip(problems, weights, steps, strict=True):
-        solution = cubic_l2(g, B, weight)
-        gap = -solution.decrease - cubic_bound(eigenvalues, a, weight).value
-        length = np.linalg.norm(solution.step)
-        tolerance = model_tolerance(g.size, np.linalg.norm(g), np.linalg.norm(B, 2), length)
-        assert abs(gap) <= tolerance
-        value = g @ step + 0.5 * step @ B @ step + weight / 3 * np.linalg.norm(step) ** 3
-        assert value == pytest.approx(-solution.decrease, rel=ORACLE_RTOL, abs=tolerance)
 
 
 # Wrong input -------------------------------------------------------------------------------------
