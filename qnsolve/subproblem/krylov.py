@@ -1,0 +1,312 @@
+"""Subproblems of a matrix that is known by its products only, solved by the Lanczos process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.krylov_model import (
+    Ball,
+    KrylovModel,
+    KrylovResult,
+    Penalty,
+    checked_count,
+    checked_number,
+    checked_power,
+    checked_tolerance,
+    random_unit_vector,
+)
+from qnsolve.subproblem.lanczos import BandLanczos
+from qnsolve.subproblem.steihaug import steihaug_cg
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+
+__all__ = ["KrylovResult", "gltr", "lanczos_cubic", "steihaug_cg"]
+
+MAX_VECTORS = 500
+"""Default limit on the products, each of which stores a vector."""
+
+SOLVES = 20
+"""The reduced problem is solved again when the space has grown by one part in so many."""
+
+ROUNDING = 8.0
+"""A residual of this many roundings of its terms cannot be made smaller."""
+
+MISS_PROBABILITY = 1e-6
+"""Chance, over the random vector, that the search for negative curvature stops too early."""
+
+RANDOM_START = 1.648
+"""Constant of the bound for Lanczos from a random vector (Kuczynski and Wozniakowski 1992)."""
+
+
+def gltr(
+    g: Array,
+    hessp: Callable[[Array], Array],
+    radius: float,
+    *,
+    norm: DiagonalNorm | None = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+    restarts: int | None = None,
+    seed: int = 0,
+    reorthogonalise: bool = True,
+) -> KrylovResult:
+    r"""Solve the trust-region subproblem on Krylov spaces, the hard case included.
+
+    .. math::
+
+        \min_s \; g^T s + \tfrac12 s^T B s \quad \text{subject to} \quad \|s\|_A \le \Delta
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+        Gradient: real floating and finite, in any array library.
+    hessp : callable
+        ``hessp(v) -> B v``, B symmetric, possibly indefinite.
+    radius : float, > 0
+        Delta, in the norm of A.
+    norm : DiagonalNorm, optional
+        A; the identity by default.
+    tol : float in [0, 1), optional
+        Stop at :math:`\|(B + \sigma A) s + g\|_{A^{-1}} \le tol\, (\|g\|_{A^{-1}} + \sigma
+        \|s\|_A)`, or at rounding level if that is larger; the square root of the dtype's rounding
+        by default, with which the decrease is right to about the rounding itself.
+    maxiter : int, optional
+        Limit on the products with B, each of which stores a vector; min(n, 500) by default.
+    restarts : int, optional
+        Random directions from which curvature below -sigma is looked for outside of the Krylov
+        space of g; 1 by default, 0 without `reorthogonalise`.
+    seed : int
+        Of the random directions.
+    reorthogonalise : bool
+        Make each Lanczos vector orthogonal to all before it.  Without this an iteration saves 4 k n
+        flops, but takes more iterations, and the step is as accurate as the vectors happen to be
+        orthogonal.
+
+    Returns
+    -------
+    KrylovResult
+        ``status`` is SOLVED after a search for the hard case, KRYLOV without one.  PRODUCT_LIMIT
+        and NONFINITE come with the minimiser over the space so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described; before the first product.
+
+    Notes
+    -----
+    1. Lanczos vectors Q of the matrix, starting at g, give the tridiagonal :math:`T = Q^T B Q`.
+    2. Its subproblem is solved exactly in its own eigenvectors: h.
+    3. As :math:`B Q = Q T + \beta q_{k+1} e_k^T`, the residual is :math:`\beta |h_k|`: Q h need not
+       be formed before it is small.
+    4. The hard case: g has no part along the leftmost eigenvectors of B, and then nor has any
+       vector that steps 1 to 3 can make.  So a second Lanczos chain is started at a random
+       direction orthogonal to the first one, and solved with it, coupling included.
+
+    *What can be missed.*  With ``restarts=0`` the answer is a minimiser over the Krylov space of g
+    alone.  With a restart, the chain runs until its space is exhausted, or until the chance that it
+    should have overlooked an eigenvalue below :math:`-\sigma` is at most 1e-6 (Kuczynski and
+    Wozniakowski 1992, in exact arithmetic), or until its leftmost Ritz value has converged.  In the
+    last case a lower eigenvalue, whose eigenvectors the random direction hardly contains, is
+    missed.  The search often takes as many products again; an outer loop that only needs descent
+    may do without it, as the gradient of a step that follows rounding is hardly ever a hard case.
+
+    Storage k n for k products; 4 k^2 n flops for the orthogonality.
+
+    References
+    ----------
+    N. I. M. Gould, S. Lucidi, M. Roma, P. L. Toint, "Solving the trust-region subproblem using the
+    Lanczos method", SIAM J. Optim. 9 (1999): the algorithm GLTR.
+
+    J. Kuczynski, H. Wozniakowski, "Estimating the largest eigenvalue by the power and Lanczos
+    algorithms with a random start", SIAM J. Matrix Anal. Appl. 13 (1992).
+
+    Examples
+    --------
+    The hard case: the gradient has no component on the leftmost eigenvector.
+
+    >>> import numpy as np
+    >>> from qnsolve.subproblem.krylov import gltr
+    >>> d = np.array([-1.0, 1.0, 3.0])
+    >>> result = gltr(np.array([0.0, 1.0, 0.0]), lambda v: d * v, radius=2.0)
+    >>> result.hard_case, result.status.name
+    (True, 'SOLVED')
+    >>> abs(result.decrease - 2.25) < 1e-12, result.certificate().worst < 1e-12
+    (True, True)
+    """
+    model = KrylovModel.checked(g, hessp, norm, Ball(checked_number(radius, "radius")))
+    return _minimise(model, tol, maxiter, restarts, seed, reorthogonalise)
+
+
+def lanczos_cubic(
+    g: Array,
+    hessp: Callable[[Array], Array],
+    weight: float,
+    *,
+    norm: DiagonalNorm | None = None,
+    power: float = 3.0,
+    tol: float | None = None,
+    maxiter: int | None = None,
+    restarts: int | None = None,
+    seed: int = 0,
+    reorthogonalise: bool = True,
+) -> KrylovResult:
+    r"""Solve the regularised subproblem on Krylov spaces, the hard case included.
+
+    .. math:: \min_s \; g^T s + \tfrac12 s^T B s + \frac{w}{p} \|s\|_A^p
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+        Gradient: real floating and finite, in any array library.
+    hessp : callable
+        ``hessp(v) -> B v``, B symmetric, possibly indefinite.
+    weight : float, > 0
+        w.
+    norm : DiagonalNorm, optional
+        A; the identity by default.
+    power : float, >= 2
+        p; 3 is the cubic model, 2 the shifted system :math:`(B + w A) s = -g`.
+    tol, maxiter, restarts, seed, reorthogonalise
+        As for :func:`gltr`, with :math:`\sigma = w \|s\|_A^{p-2}`.
+
+    Returns
+    -------
+    KrylovResult
+        As for :func:`gltr`; ``on_boundary`` is False.  UNBOUNDED, with the zero step, where
+        there is no minimiser (p = 2) or it is longer than the largest number there is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described; before the first product.
+
+    Notes
+    -----
+    The algorithm of :func:`gltr`, with the same cost and the same chance to miss the hard case;
+    only the problem in the eigenvectors of the tridiagonal matrix is another one.
+
+    References
+    ----------
+    C. Cartis, N. I. M. Gould, P. L. Toint, "Adaptive cubic regularisation methods for unconstrained
+    optimization. Part I", Math. Program. 127 (2011), section 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.subproblem.krylov import lanczos_cubic
+    >>> result = lanczos_cubic(np.array([3.0, 4.0]), lambda v: -v, weight=1.0)
+    >>> sigma = float(result.multipliers[0])
+    >>> abs(sigma * (sigma - 1.0) - 5.0) < 1e-12, result.certificate().worst < 1e-12
+    (True, True)
+    """
+    term = Penalty(checked_number(weight, "weight"), checked_power(power))
+    model = KrylovModel.checked(g, hessp, norm, term)
+    return _minimise(model, tol, maxiter, restarts, seed, reorthogonalise)
+
+
+def _minimise(
+    model: KrylovModel,
+    tol: float | None,
+    maxiter: int | None,
+    restarts: int | None,
+    seed: int,
+    reorthogonalise: bool,
+) -> KrylovResult:
+    """Minimise over the Krylov space of the gradient, then over those of random vectors with it."""
+    space, operator = model.space, model.operator
+    tol = checked_tolerance(tol, space)
+    maxiter = checked_count(maxiter, "maxiter", min(space.size, MAX_VECTORS), low=1)
+    restarts = checked_count(restarts, "restarts", int(reorthogonalise), low=0)
+    rng = np.random.default_rng(checked_count(seed, "seed", 0, low=0))
+    if restarts and not reorthogonalise:
+        raise ValueError("restarts need reorthogonalise=True: rounding leads back to the old space")
+    lanczos = BandLanczos(operator, reorthogonalise=reorthogonalise)
+    steepness = space.norm(model.gradient)
+    rounding = ROUNDING * space.eps
+    probe: int | None = None
+
+    finite = steepness == 0.0 or lanczos.start(model.gradient)
+    while True:
+        # 1. The minimiser over the space so far.
+        theta, V = lanczos.spectrum()
+        a = steepness * V[0] if steepness else np.zeros_like(theta)
+        reduced = model.term.minimise(theta, a) if lanczos.size else ReducedStep.zero(0)
+        y, sigma, length = V @ reduced.par, reduced.multiplier, reduced.length
+        status = reduced.status if finite else SubproblemStatus.NONFINITE
+        if status is not SubproblemStatus.SOLVED:
+            break
+
+        # 2. Its residual, or else that of the least curvature, says which chain to extend.
+        size = float(np.abs(theta).max(initial=0.0)) + sigma
+        accuracy = max(tol, rounding) * size
+        chain = _needed(
+            lanczos, y, max(tol * (steepness + sigma * length), rounding * size * length)
+        )
+        if chain is None and probe is not None:
+            # Coupled to each other, the chains may have lower curvature than each alone.
+            chain = _needed(lanczos, V[:, 0], max(accuracy, theta[0] + sigma))
+        looked = probe is None or _searched(lanczos, probe, sigma, accuracy)
+        if chain is None and looked and (restarts == 0 or lanczos.full):
+            if probe is None and not lanczos.full:
+                status = SubproblemStatus.KRYLOV
+            break
+        if operator.count >= maxiter:
+            status = SubproblemStatus.PRODUCT_LIMIT
+            break
+
+        # 3. Extend it; or look for curvature below -sigma outside of the space.
+        if chain is not None:
+            for _ in range(1 + lanczos.size // SOLVES):
+                if finite and chain in lanczos.open and operator.count < maxiter:
+                    finite = lanczos.extend(chain)
+            continue
+        if looked:
+            restarts -= 1
+            probe = lanczos.chains[-1] + 1 if lanczos.size else 0
+            finite = lanczos.start(random_unit_vector(space, rng))
+        while (
+            finite and operator.count < maxiter and not _searched(lanczos, probe, sigma, accuracy)
+        ):
+            finite = lanczos.extend(probe)
+
+    without_noise = np.where(np.abs(a) <= tol * steepness, 0.0, a)
+    hard_case = lanczos.size > 0 and model.term.minimise(theta, without_noise).hard_case
+    return KrylovResult(
+        step=operator.scale(lanczos.lift(y)),
+        decrease=reduced.decrease,
+        multipliers=np.array([sigma]),
+        on_boundary=reduced.on_boundary,
+        hard_case=hard_case,
+        nit=operator.count,
+        status=status,
+        model=model,
+        ritz=theta[[0, -1]] if lanczos.size else theta,
+    )
+
+
+def _needed(lanczos: BandLanczos, y: np.ndarray, accuracy: float) -> int | None:
+    """Return the chain that leaves Q y with the largest residual; None if all are small enough."""
+    residuals = lanczos.residual(y)
+    if not sum(residuals.values()) > accuracy:
+        return None
+    return max(residuals, key=residuals.__getitem__)
+
+
+def _searched(lanczos: BandLanczos, probe: int, sigma: float, accuracy: float) -> bool:
+    """Return whether a random chain is long enough to rule out curvature below -sigma.
+
+    If there were an eigenvalue below -sigma, then the least Ritz value of the chain would be far
+    enough above it for the bound of the reference, which holds with the stated probability.
+    """
+    if probe not in lanczos.open:
+        return True
+    least, greatest, error = lanczos.ends(probe)
+    gap = max(0.0, least + sigma) / (greatest + sigma) if greatest + sigma > 0.0 else 0.0
+    enough = math.log(RANDOM_START * math.sqrt(lanczos.dimension) / MISS_PROBABILITY)
+    steps = lanczos.chains.count(probe)
+    return error <= accuracy or (2 * steps - 1) * math.sqrt(gap) >= enough

@@ -1,0 +1,242 @@
+"""What the Krylov solvers are given, what they return, and how the answer is certified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import array_api_compat
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.lanczos import Operator
+from qnsolve.subproblem.regularised_l2 import regularised_l2
+from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+from qnsolve.subproblem.types import Certificate, ReducedStep, SubproblemStatus
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The step is at most `radius` long."""
+
+    radius: float
+
+    def minimise(self, eigenvalues: np.ndarray, a: np.ndarray) -> ReducedStep:
+        return trust_region_l2(eigenvalues, 0.0, a, 0.0, 0, self.radius)
+
+    def complementarity(self, sigma: float, length: float, curvature: float) -> float:
+        return sigma / curvature * abs(length / self.radius - 1.0) if sigma else 0.0
+
+    def infeasibility(self, length: float) -> float:
+        return max(0.0, length / self.radius - 1.0)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The model is raised by ``weight / power * length**power``."""
+
+    weight: float
+    power: float
+
+    def minimise(self, eigenvalues: np.ndarray, a: np.ndarray) -> ReducedStep:
+        return regularised_l2(eigenvalues, 0.0, a, 0.0, 0, self.weight, self.power)
+
+    def complementarity(self, sigma: float, length: float, curvature: float) -> float:
+        error = abs(sigma - self.weight * length ** (self.power - 2.0))
+        return error / curvature if error else 0.0
+
+    def infeasibility(self, length: float) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class KrylovModel:
+    """A subproblem in the variables of the ball, where its norm is Euclidean.
+
+    Attributes
+    ----------
+    gradient : array, shape (n,)
+    operator : Operator
+        The matrix, with a count of the products.
+    term : Ball or Penalty
+        What keeps the step short.
+    """
+
+    gradient: Array
+    operator: Operator
+    term: Ball | Penalty
+
+    @classmethod
+    def checked(
+        cls,
+        g: Array,
+        hessp: Callable[[Array], Array],
+        norm: DiagonalNorm | None,
+        term: Ball | Penalty,
+    ) -> KrylovModel:
+        """Return the model of a user's arguments, or raise TypeError or ValueError."""
+        if not array_api_compat.is_array_api_obj(g):
+            g = np.asarray(g, dtype=float)
+        xp = array_api_compat.array_namespace(g)
+        if not xp.isdtype(g.dtype, "real floating"):
+            raise TypeError(f"g must be real floating, got dtype {g.dtype}")
+        if g.ndim != 1 or g.shape[0] == 0:
+            raise ValueError(f"g must have shape (n,) with n >= 1, got {tuple(g.shape)}")
+        space = VectorSpace.of(g)
+        if not np.isfinite(space.norm_inf(g)):
+            raise ValueError("g has entries that are not finite")
+        if not callable(hessp):
+            raise TypeError(f"hessp must be callable, hessp(v) -> B v, got {type(hessp).__name__}")
+        if norm is not None:
+            _check_norm(norm, space)
+        operator = Operator(hessp, space, norm)
+        return cls(operator.scale(g), operator, term)
+
+    @property
+    def space(self) -> VectorSpace:
+        return self.operator.space
+
+    def certify(self, step: Array, sigma: float, ritz: np.ndarray) -> Certificate:
+        """Return the residuals of the optimality conditions at a cost of one product."""
+        space, operator = self.space, self.operator
+        if not ritz.size:
+            # Nothing is known of B yet: any Rayleigh quotient bounds its least eigenvalue.
+            ritz = np.array([self._rayleigh_quotient()])
+        p = operator.unscale(step)
+        length = space.norm(p)
+        curvature = float(np.abs(ritz).max()) + sigma
+        size = space.norm(self.gradient) + curvature * length
+        product = operator(p)
+        if product is None:
+            residual = np.inf
+        else:
+            residual = space.norm(product + sigma * p + self.gradient)
+        return Certificate(
+            stationarity=residual / size if residual else 0.0,
+            complementarity=self.term.complementarity(sigma, length, curvature),
+            min_eig=(float(ritz.min()) + sigma) / curvature if curvature else 0.0,
+            feasibility=self.term.infeasibility(length),
+        )
+
+    def _rayleigh_quotient(self) -> float:
+        v = random_unit_vector(self.space, np.random.default_rng(0))
+        product = self.operator(v)
+        return -np.inf if product is None else self.space.dot(v, product)
+
+
+@dataclass(frozen=True, eq=False)
+class KrylovResult:
+    """A step from products with the matrix.
+
+    Attributes
+    ----------
+    step : array, shape (n,)
+        In the library, dtype and device of the gradient.
+    decrease : float
+        Model decrease -m(step) >= 0, a sum of terms that are not negative; of the whole model,
+        regulariser included.
+    multipliers : ndarray, shape (1,)
+        sigma >= 0.  Of a step on the boundary that is no minimiser: the one that fits it best.
+    on_boundary : bool
+    hard_case : bool
+        Whether the gradient has, to the tolerance of the solver, no part along the leftmost
+        eigenvectors that it found, and the step does.
+    nit : int
+        Products with the matrix.
+    status : SubproblemStatus
+        Its value is a message.
+    model : KrylovModel
+    ritz : ndarray
+        Smallest and largest curvature of the matrix on the space searched, relative to the norm;
+        empty where no product was made.
+    """
+
+    step: Array
+    decrease: float
+    multipliers: np.ndarray
+    on_boundary: bool
+    hard_case: bool
+    nit: int
+    status: SubproblemStatus
+    model: KrylovModel = field(repr=False)
+    ritz: np.ndarray = field(repr=False)
+
+    def certificate(self) -> Certificate:
+        r"""Return the residuals of the optimality conditions, measured on the step itself.
+
+        Returns
+        -------
+        Certificate
+            ``stationarity`` is :math:`\|(B + \sigma A) s + g\|_{A^{-1}}` over
+            :math:`\|g\|_{A^{-1}} + (b + \sigma) \|s\|_A`, with b the largest \|Ritz value\|: as b
+            is at most the norm of B, it is never too small.  ``complementarity`` of a regularised
+            model is the error of :math:`\sigma = w \|s\|_A^{p-2}` over :math:`b + \sigma`.
+            ``min_eig`` takes the *smallest Ritz value* in place of the smallest eigenvalue of B.
+            It is an upper bound: a negative one proves that the step is no global minimiser, one
+            that is not negative proves nothing about directions outside of the space searched.
+
+        Notes
+        -----
+        Costs one product with B, and one more if none was made yet.
+        """
+        return self.model.certify(self.step, float(self.multipliers[0]), self.ritz)
+
+
+def random_unit_vector(space: VectorSpace, rng: np.random.Generator) -> Array:
+    """Return a random direction, uniformly distributed; drawn on the host, the same everywhere."""
+    v = space.from_host(rng.standard_normal(space.size))
+    return v / space.norm(v)
+
+
+def checked_number(value: float, name: str) -> float:
+    """Return a user's positive number as a float, or raise TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not (value > 0.0 and np.isfinite(value)):
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    return float(value)
+
+
+def checked_power(power: float) -> float:
+    """Return a user's power of the regulariser as a float, or raise TypeError or ValueError."""
+    power = checked_number(power, "power")
+    if power < 2.0:
+        raise ValueError(f"power must be at least 2, got {power!r}")
+    return power
+
+
+def checked_tolerance(tol: float | None, space: VectorSpace) -> float:
+    """Return a user's tolerance in [0, 1), the square root of the dtype's rounding unless given."""
+    if tol is None:
+        return float(np.sqrt(space.eps))
+    if isinstance(tol, bool) or not isinstance(tol, Real):
+        raise TypeError(f"tol must be a number, got {type(tol).__name__}")
+    if not 0.0 <= tol < 1.0:
+        raise ValueError(f"tol must be in [0, 1), got {tol!r}")
+    return float(tol)
+
+
+def checked_count(value: int | None, name: str, default: int, *, low: int) -> int:
+    """Return a user's whole number of at least `low`, or raise TypeError or ValueError."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+    return int(value)
+
+
+def _check_norm(norm: DiagonalNorm, space: VectorSpace) -> None:
+    if not isinstance(norm, DiagonalNorm):
+        raise TypeError(f"norm must be a DiagonalNorm or None, got {type(norm).__name__}")
+    for name, wanted, found in (
+        ("length", space.size, norm.space.size),
+        ("dtype", space.dtype, norm.space.dtype),
+        ("array library", space.xp, norm.space.xp),
+        ("device", space.device, norm.space.device),
+    ):
+        if wanted != found:
+            raise ValueError(f"g and norm differ in {name}: {wanted} and {found}")

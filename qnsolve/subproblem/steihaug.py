@@ -1,0 +1,182 @@
+"""The trust-region subproblem by truncated conjugate gradients (Steihaug 1983, Toint 1981)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal
+
+from qnsolve.array import Array
+from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.krylov_model import (
+    Ball,
+    KrylovModel,
+    KrylovResult,
+    checked_count,
+    checked_number,
+    checked_tolerance,
+)
+from qnsolve.subproblem.types import SubproblemStatus
+
+PRODUCTS = 10
+"""Default limit on the products for each unknown: rounding errors delay the convergence."""
+
+
+def steihaug_cg(
+    g: Array,
+    hessp: Callable[[Array], Array],
+    radius: float,
+    *,
+    norm: DiagonalNorm | None = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+) -> KrylovResult:
+    r"""Follow conjugate gradients until they converge or leave the trust region.
+
+    .. math::
+
+        \min_s \; g^T s + \tfrac12 s^T B s \quad \text{subject to} \quad \|s\|_A \le \Delta,
+        \qquad \text{approximately}
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+        Gradient: real floating and finite, in any array library.
+    hessp : callable
+        ``hessp(v) -> B v``, B symmetric, possibly indefinite.
+    radius : float, > 0
+        Delta, in the norm of A.
+    norm : DiagonalNorm, optional
+        A, the preconditioner; the identity by default.
+    tol : float in [0, 1), optional
+        Stop at :math:`\|B s + g\|_{A^{-1}} \le tol\, \|g\|_{A^{-1}}`; the square root of the
+        dtype's rounding by default.
+    maxiter : int, optional
+        Limit on the products with B; 10 n by default.
+
+    Returns
+    -------
+    KrylovResult
+        **Not a global minimiser** in general, and its status says so: APPROXIMATE.  It is one if B
+        is positive definite and the step inside.  If B is positive definite, the decrease is at
+        least half of the greatest possible; for any B, it is at least that of the Cauchy step.
+        PRODUCT_LIMIT and NONFINITE come with the last iterate.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described; before the first product.
+
+    Notes
+    -----
+    The lengths :math:`\|s\|_A` increase from one iterate to the next, so that the first point on
+    the boundary is as far as the path need be followed.  They are kept by recurrences, which need
+    no inner products; where the path is cut, and at its end, the length is measured, as the
+    recurrences drift with the rounding errors.  Cost: one product, two inner products and three
+    combinations of n-vectors an iteration; storage 4 n.
+
+    References
+    ----------
+    T. Steihaug, "The conjugate gradient method and trust regions in large scale optimization", SIAM
+    J. Numer. Anal. 20 (1983).
+
+    A. R. Conn, N. I. M. Gould, P. L. Toint, "Trust-Region Methods", SIAM 2000, section 7.5.1.
+
+    Y. Yuan, "On the truncated conjugate gradient method", Math. Program. 87 (2000).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.subproblem.steihaug import steihaug_cg
+    >>> result = steihaug_cg(np.array([3.0, 4.0]), lambda v: -v, radius=2.0)
+    >>> result.decrease, result.on_boundary, result.status.name
+    (12.0, True, 'APPROXIMATE')
+    """
+    radius = checked_number(radius, "radius")
+    model = KrylovModel.checked(g, hessp, norm, Ball(radius))
+    space, operator = model.space, model.operator
+    tol = checked_tolerance(tol, space)
+    maxiter = checked_count(maxiter, "maxiter", PRODUCTS * space.size, low=1)
+
+    # In the variables of the ball; r = B s + g, d is the direction.
+    s, r = space.zeros(space.size), model.gradient
+    d, rr = -r, space.dot(r, r)
+    # Below rounding the recurrence for r goes on to fall, but has nothing to do with B s + g.
+    wanted = max(tol, space.eps) * math.sqrt(rr)
+    # ||s||^2, s'd and ||d||^2.
+    ss, sd, dd = 0.0, 0.0, rr
+    decrease, beta, on_boundary = 0.0, 0.0, False
+    status = SubproblemStatus.APPROXIMATE
+    pivots: list[float] = []
+    ratios: list[float] = []
+    while not math.sqrt(rr) <= wanted:
+        # 1. Curvature along the direction.
+        if operator.count >= maxiter:
+            status = SubproblemStatus.PRODUCT_LIMIT
+            break
+        Bd = operator(d)
+        if Bd is None:
+            status = SubproblemStatus.NONFINITE
+            break
+        curvature = space.dot(d, Bd)
+        pivots.append(curvature / rr)
+        ratios.append(beta)
+
+        # 2. Cut the path where the direction has no minimiser or has it outside.
+        alpha = rr / curvature if curvature > 0.0 else math.inf
+        longer = ss + alpha * (2.0 * sd + alpha * dd)
+        if not longer < radius * radius:
+            ss, sd, dd = space.dot(s, s), space.dot(s, d), space.dot(d, d)
+            alpha = min(alpha, _to_boundary(ss, sd, dd, radius))
+            on_boundary = True
+        s, r = s + alpha * d, r + alpha * Bd
+        # g's + s'Bs / 2 falls by alpha rr - alpha^2 d'Bd / 2, and alpha d'Bd is at most rr.
+        decrease += 0.5 * alpha * (rr + max(0.0, rr - alpha * curvature))
+        if on_boundary:
+            break
+
+        # 3. The next direction.
+        before, rr = rr, space.dot(r, r)
+        beta = rr / before
+        ss, sd, dd = longer, beta * (sd + alpha * dd), rr + beta * beta * dd
+        d = beta * d - r
+
+    length = space.norm(s)
+    if length > radius:
+        # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
+        s, on_boundary = s * (radius / length), True
+    sigma = max(0.0, -space.dot(s, r) / radius**2) if on_boundary else 0.0
+    return KrylovResult(
+        step=operator.scale(s),
+        decrease=decrease,
+        multipliers=np.array([sigma]),
+        on_boundary=on_boundary,
+        hard_case=False,
+        nit=operator.count,
+        status=status,
+        model=model,
+        ritz=_extreme_ritz_values(np.array(pivots), np.array(ratios)),
+    )
+
+
+def _to_boundary(ss: float, sd: float, dd: float, radius: float) -> float:
+    """Return the larger root of ``||s + tau d|| = radius``, in the form that does not cancel."""
+    room = (radius - math.sqrt(ss)) * (radius + math.sqrt(ss))
+    root = math.sqrt(max(0.0, sd * sd + dd * room))
+    return room / (sd + root) if sd > 0.0 else (root - sd) / dd
+
+
+def _extreme_ritz_values(pivots: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """Return the least and the greatest Ritz value of the space that conjugate gradients span.
+
+    With the pivots d'Bd / r'r and the ratios of successive r'r, the Lanczos matrix is L D L', where
+    D holds the pivots and L has a unit diagonal and -sqrt(ratio) below it.
+    """
+    if not pivots.size:
+        return pivots
+    diagonal = pivots.copy()
+    diagonal[1:] += ratios[1:] * pivots[:-1]
+    off_diagonal = -np.sqrt(ratios[1:]) * pivots[:-1]
+    return eigvalsh_tridiagonal(diagonal, off_diagonal)[[0, -1]]
