@@ -11,6 +11,7 @@ from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
+from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic, steihaug_cg
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.solve import solve_cubic, solve_trs
 from qnsolve.subproblem.types import Certificate, SubproblemStatus
@@ -20,6 +21,7 @@ __all__ = [
     "LSR1",
     "Certificate",
     "DiagonalNorm",
+    "KrylovResult",
     "PartialSpectrum",
     "QuadraticModel",
     "ScaledMatrix",
@@ -28,9 +30,12 @@ __all__ = [
     "SubproblemStatus",
     "UpdateStatus",
     "__version__",
+    "gltr",
+    "lanczos_cubic",
     "lsr1_tr",
     "minimize",
     "solve_cubic",
     "solve_trs",
+    "steihaug_cg",
     "verify",
 ]

@@ -54,6 +54,10 @@ def set_row(block: Array, index: int, row: Array) -> Array:
     return array_api_extra.at(block)[index, :].set(row)
 
 
+SMALLEST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+LARGEST_SQUARE = float(np.finfo(np.float64).max * np.finfo(np.float64).eps)
+"""Between these a sum of squares has all its digits."""
+
 CHUNK = 8192
 """Columns handled at a time where float32 rows are widened: small enough to stay in cache."""
 
@@ -137,8 +141,15 @@ class VectorSpace:
             return sum(float(widen(a[c]) @ widen(b[c])) for c in self._chunks())
 
     def norm(self, a: Array) -> float:
-        """Return the Euclidean norm of `a`."""
-        return math.sqrt(self.dot(a, a))
+        """Return the Euclidean norm of `a`, also where its square over- or underflows."""
+        square = self.dot(a, a)
+        if SMALLEST_SQUARE <= square <= LARGEST_SQUARE:
+            return math.sqrt(square)
+        largest = self.norm_inf(a)
+        if largest == 0.0 or not math.isfinite(largest):
+            return largest
+        scaled = a / largest
+        return largest * math.sqrt(self.dot(scaled, scaled))
 
     def norm_inf(self, a: Array) -> float:
         """Return max_i |a_i| without a temporary of length n; NaN if any entry is NaN."""
@@ -158,12 +169,12 @@ class VectorSpace:
 
     def combine(self, coefficients: np.ndarray, rows: Array) -> Array:
         """Return the n-vector ``sum_i coefficients[i] * rows[i]``."""
-        if self.wide is None:
-            return self.from_host(coefficients) @ rows
-        weights = self.from_host(coefficients, self.wide)
-        return self.xp.concat(
-            [self.xp.astype(weights @ self._widen(rows[:, c]), self.dtype) for c in self._chunks()]
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.wide is None:
+                return self.from_host(coefficients) @ rows
+            weights = self.from_host(coefficients, self.wide)
+            chunks = [weights @ self._widen(rows[:, c]) for c in self._chunks()]
+            return self.xp.concat([self.xp.astype(chunk, self.dtype) for chunk in chunks])
 
     def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
         """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host.

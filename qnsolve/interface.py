@@ -73,8 +73,9 @@ def minimize(
     Returns
     -------
     scipy.optimize.OptimizeResult
-        With ``x`` (best point accepted, shape of `x0`), ``fun``, ``jac`` (shape of `x0`), ``nit``,
-        ``nfev``, ``njev``, ``status`` (:class:`qnsolve.Status`), ``success``, ``message``,
+        With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
+        ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
+        (:class:`qnsolve.Status`), ``success``, ``message``,
         ``n_pairs``, ``skipped``, ``radius`` and, where asked for, ``history``.
 
     Raises

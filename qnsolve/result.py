@@ -33,14 +33,17 @@ class Status(IntEnum):
     MAXFEV = 2, "The evaluation limit was reached; raise maxfev to go on."
     STEP_TOO_SMALL = (
         3,
-        "The step is below xtol relative to x: rounding in fun, or a gradient that does not match "
-        "fun; verify.check_grad tells which.",
+        "No progress is left: the step is below xtol, or neither fun nor its gradient shrinks. "
+        "Rounding in fun, or a gradient that does not match fun; verify.check_grad tells which.",
     )
     NO_MODEL_DECREASE = (
         4,
         "The model predicts no decrease from here although the gradient is not small.",
     )
-    NON_FINITE_START = 5, "fun or its gradient is not finite at x0; start from another point."
+    NON_FINITE_START = (
+        5,
+        "fun or its gradient is not finite at x0, or overflows; start from another point.",
+    )
     UNBOUNDED = 6, "fun appears to be unbounded below."
     LINE_SEARCH_FAILED = 7, "The line search found no acceptable point."
     MAXTIME = 8, "The time limit was reached; raise maxtime to go on."

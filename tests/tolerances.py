@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from qnsolve.quasi_newton.spectrum import CANCELLATION
+
 EPS = float(np.finfo(np.float64).eps)
 
 EXTENDED_EPS = float(np.finfo(np.longdouble).eps)
@@ -33,7 +35,7 @@ ORACLE_RTOL = 1e-10
 
 
 GRAM_DRIFT = 100 * EPS
-"""Error of a Gram entry relative to |w_i| |w_j|: at most 49 EPS were seen in 1,000 iterations."""
+"""Error of a Gram entry relative to |w_i| |w_j|: at most 68 EPS were seen in 1,000 iterations."""
 
 
 def model_tolerance(n: int, norm_g: float, norm_B: float, reach: float, eps: float = EPS) -> float:
@@ -64,3 +66,35 @@ def compact_tolerance(growth: float) -> float:
     to the first, and the condition of the inner matrix: no rounding error grows by more.
     """
     return 1e3 * EPS * growth
+
+
+def block_tolerance(n: int, eps: float = EPS) -> float:
+    """Length of one block of a rotated step relative to the radius.
+
+    Turning a step into coordinates rounds each of them relative to the whole step, which may have
+    up to n blocks that long.
+    """
+    return DATA_ROUNDINGS * n * eps
+
+
+def split_loss(norm_g: float, norm_perp: float) -> float:
+    """Growth of the rounding of ||g|| in ||g_perp||, absolute, where the latter is found from
+    a difference of squares; the growth of its relative error is the square of this."""
+    if norm_perp < CANCELLATION / 2 * norm_g:
+        return 1.0  # g_perp was formed
+    return norm_g / norm_perp if norm_perp > 0.0 else 1.0
+
+
+DESCENT_RTOL = 1e-12
+"""Value at which a descent ends that stops at a gradient of about 1e-9: the square of that, and
+the rounding of the model."""
+
+STATIONARITY_RTOL = 16 * EPS
+"""Residual of ``(lam + sigma) p = -a`` in coordinates, relative to the sizes of its terms: a
+division, a scaling and the three operations of the residual itself, in a few coordinates."""
+
+CURVATURE_RTOL = 4 * EPS
+"""How far below zero ``lam + sigma`` may be, relative to |lam| + sigma: sigma's own rounding."""
+
+MULTIPLIER_RTOL = 8 * EPS
+"""Closed forms against each other: a root, a sum and two divisions, all of positive numbers."""

@@ -25,15 +25,20 @@ from qnsolve.quasi_newton.spectrum import (
     spectrum_of_update,
 )
 
-MAX_CONDITION = 1e14
-"""Largest condition number of a scaled inner matrix; beyond it the inverse is rounding error."""
+MAX_CONDITION = 1e12
+"""Largest condition number of a scaled inner matrix.
+
+The basis of the spectrum drops directions of squared length 1e-14 (``RANK_NOISE``).  With weights
+beyond 1e12 on them their part of B would not be small: eigenvalues were wrong by 2e-7 ||B|| at 1e13
+and by 0.6 ||B|| at 1e14, by no more than 2e-8 ||B|| at 1e12.
+"""
 
 
 class UpdateStatus(Enum):
     """What :meth:`CompactMatrix.update` did with a pair; the value is the reason."""
 
     STORED = "stored"
-    NON_FINITE = "s or y is not finite, or their products overflow"
+    NON_FINITE = "s or y is not finite, or their products over- or underflow"
     ZERO_STEP = "s is zero"
     SATISFIED = "B s = y holds already to rounding"
     SMALL_DENOMINATOR = "|s'(y - B s)| is too small against |s| |y - B s|"
@@ -53,7 +58,7 @@ class Inner:
 
         `scale` bounds the entries of the scaled matrix by 1, and its rounding error by eps.
         """
-        eigenvalues, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+        eigenvalues, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
         self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
         self.half = vectors / scale[:, None]
         self.weights = 1.0 / eigenvalues if self.usable else np.full_like(eigenvalues, np.nan)
@@ -89,7 +94,9 @@ class CompactMatrix:
         self.pairs = PairMemory(self.space, int(memory))
         self._rule = resolve_rule(gamma)
         start = self._rule.value if isinstance(self._rule, Constant) else initial_gamma
-        self._initial_gamma = Constant(float(start)).value
+        if not self._allows(start):
+            raise ValueError(f"gamma must be {self._gamma_wanted}, got {start!r}")
+        self._initial_gamma = float(start)
         self.reset()
 
     @property
@@ -119,7 +126,9 @@ class CompactMatrix:
         """Forget all pairs: ``B = gamma I`` again, with the initial gamma unless one is given."""
         self.pairs.clear()
         self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
-        self._gamma = self._initial_gamma if gamma is None else Constant(float(gamma)).value
+        if gamma is not None and not self._allows(gamma):
+            raise ValueError(f"gamma must be {self._gamma_wanted}, got {gamma!r}")
+        self._gamma = self._initial_gamma if gamma is None else float(gamma)
         self._inner = Inner(np.empty((0, 0)), np.empty(0))
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0
@@ -128,9 +137,11 @@ class CompactMatrix:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
 
         The decision is taken on the memory as it would be, with the oldest pair evicted if it is
-        full.  A pair that is refused leaves the matrix as it was.  The gamma that the rule proposes
-        is tried first, then the present one.  Where older pairs make the inner matrix singular, the
-        oldest are dropped until it is not.
+        full.  A pair that is refused leaves the matrix as it was, though the rule for gamma may
+        remember its y'y / s'y, and an empty matrix takes a gamma that satisfies the pair alone.
+        Where older pairs make the inner matrix singular, the oldest are dropped until it is not.
+        Of the gamma that the rule proposes and the present one, that which keeps more pairs is
+        taken; the proposed one if they keep the same.
 
         Parameters
         ----------
@@ -150,24 +161,30 @@ class CompactMatrix:
         """
         s, y = self._checked(s, "s"), self._checked(y, "y")
         pair = self.pairs.measure(s, y, y_products)
-        if not pair.finite:
-            return UpdateStatus.NON_FINITE
-        if pair.ss == 0.0:
+        if pair.ss == 0.0 and self.space.norm_inf(s) == 0.0:
             return UpdateStatus.ZERO_STEP
+        if not pair.representable:
+            return UpdateStatus.NON_FINITE
         self._ratios.append(curvature_ratio(pair))
         blocks = self.pairs.candidate(pair)
-        proposed = self._rule(blocks, self._ratios, self._gamma)
-        first = None
-        for gamma in dict.fromkeys((proposed, self._gamma)):
-            status, kept = self._judge(blocks, gamma)
-            if status.stored:
-                self._gamma = gamma
-                self._inner = self._factor(kept, gamma)
-                self._spectrum = None
-                self.pairs.store(s, y, pair, keep=len(kept) - 1)
-                return status
-            first = first or status
-        return first
+        proposed = float(self._rule(blocks, self._ratios, self._gamma))
+        if not self._allows(proposed):
+            proposed = self._gamma
+        gamma, (status, kept) = proposed, self._judge(blocks, proposed)
+        complete = status.stored or status is UpdateStatus.SATISFIED
+        if proposed != self._gamma and not (complete and len(kept) == len(blocks)):
+            other, kept_by_other = self._judge(blocks, self._gamma)
+            if other.stored and not (status.stored and len(kept) >= len(kept_by_other)):
+                gamma, status, kept = self._gamma, other, kept_by_other
+        if status is UpdateStatus.SATISFIED and self.n_pairs == 0:
+            # gamma I alone has the curvature of the pair.
+            self._gamma, self._spectrum = gamma, None
+        if status.stored:
+            self.pairs.store(s, y, pair, keep=len(kept) - 1)
+            self._gamma = gamma
+            self._inner = self._factor(kept, gamma)
+            self._spectrum = None
+        return status
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""
@@ -261,6 +278,12 @@ class CompactMatrix:
         if not self.space.xp.isdtype(v.dtype, ("integral", "real floating")):
             raise TypeError(f"{name} must be real, got dtype {v.dtype}")
         return self.space.xp.astype(v, self.space.dtype)
+
+    _gamma_wanted = "finite and not zero"
+
+    def _allows(self, gamma: float) -> bool:
+        """Tell whether B0 = gamma I is a matrix to start from."""
+        return bool(np.isfinite(gamma) and gamma != 0.0)
 
     def _judge(self, blocks: GramBlocks, gamma: float) -> tuple[UpdateStatus, GramBlocks]:
         """Return whether the newest pair of `blocks` is taken, and the blocks left with it."""

@@ -81,24 +81,29 @@ class LBFGS(CompactMatrix):
             xp=xp,
             like=like,
         )
-        if not self._initial_gamma > 0.0:
-            raise ValueError(
-                f"gamma of an L-BFGS matrix must be positive, got {self._initial_gamma}"
-            )
+
+    _gamma_wanted = "finite and positive"
+
+    def _allows(self, gamma: float) -> bool:
+        return bool(np.isfinite(gamma) and gamma > 0.0)
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
         curvature = blocks.SY[-1, -1]
-        if not (gamma > 0.0 and curvature > MIN_COSINE * blocks.s_norms[-1] * blocks.y_norms[-1]):
+        if not curvature > MIN_COSINE * blocks.s_norms[-1] * blocks.y_norms[-1]:
             return UpdateStatus.SMALL_CURVATURE
         usable = self._factor(blocks, gamma).usable
         return UpdateStatus.STORED if usable else UpdateStatus.ILL_CONDITIONED
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
         # In the basis [S Y] the middle matrix is -[S'S / gamma, L / gamma; L' / gamma, -D]^{-1}.
-        L = np.tril(blocks.SY, -1)
-        D = np.diag(blocks.SY.diagonal())
-        middle = np.block([[-blocks.SS / gamma, -L / gamma], [-L.T / gamma, D]])
-        return Inner(middle, np.sqrt(np.abs(middle.diagonal())))
+        # Scaled before it is formed, so that nothing overflows: s_j by |s_j|, y_j by sqrt(s_j'y_j).
+        s_norms, root = blocks.s_norms, np.sqrt(blocks.SY.diagonal())
+        SS = blocks.SS / s_norms[:, None] / s_norms
+        L = np.tril(blocks.SY, -1) / s_norms[:, None] / root / np.sqrt(gamma)
+        middle = np.block([[-SS, -L], [-L.T, np.eye(len(blocks))]])
+        inner = Inner(middle, np.ones(2 * len(blocks)))
+        inner.half = inner.half * np.append(np.sqrt(gamma) / s_norms, 1.0 / root)[:, None]
+        return inner
 
     def _columns(self) -> Columns:
         rows = self.pairs.s_rows

@@ -25,8 +25,8 @@ class LSR1(CompactMatrix):
 
     where L + D is the lower triangle of :math:`S^T Y`.  It is the result of the SR1 recursion
     :math:`B \leftarrow B + r r^T / r^T s`, :math:`r = y - B s`, over the pairs, oldest first, from
-    :math:`\gamma I`; every stored pair satisfies :math:`B s = y` where f is quadratic, the newest
-    always.
+    :math:`\gamma I`.  Every stored pair satisfies :math:`B s = y` where f is quadratic, the newest
+    always, to rounding relative to max(||B||, |gamma|) ||s||.
 
     Parameters
     ----------
@@ -100,13 +100,15 @@ class LSR1(CompactMatrix):
             return UpdateStatus.ILL_CONDITIONED
         w = old.solve(M[:-1, -1])
         # 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r.
-        direction = np.append(-w, 1.0)
-        psi_gram = blocks.YY - gamma * (blocks.SY + blocks.SY.T) + gamma**2 * blocks.SS
-        r_norm = np.sqrt(max(0.0, direction @ psi_gram @ direction))
+        columns = _column_scale(blocks, gamma)
+        direction = columns * np.append(-w, 1.0)
+        size = np.abs(direction).sum()
+        direction = direction / size
+        square = direction @ _scaled_psi_gram(blocks, gamma, columns) @ direction
+        r_norm = size * np.sqrt(max(0.0, square))
         denominator = M[-1, -1] - w @ M[:-1, -1]
         # 3. r carries the rounding error of all that was added up in it; |r|^2 is a difference.
-        noise = np.sqrt(len(blocks) * self.space.product_eps)
-        if r_norm <= noise * (np.abs(direction) @ _column_scale(blocks, gamma)):
+        if square <= len(blocks) * self.space.product_eps:
             return UpdateStatus.SATISFIED
         if not abs(denominator) >= self._skip * blocks.s_norms[-1] * r_norm:
             return UpdateStatus.SMALL_DENOMINATOR
@@ -127,6 +129,14 @@ class LSR1(CompactMatrix):
 def _inner_matrix(blocks: GramBlocks, gamma: float) -> np.ndarray:
     """Return L + D + L' - gamma S'S."""
     return np.tril(blocks.SY) + np.tril(blocks.SY, -1).T - gamma * blocks.SS
+
+
+def _scaled_psi_gram(blocks: GramBlocks, gamma: float, scale: np.ndarray) -> np.ndarray:
+    """Return Psi'Psi with column j divided by ``scale[j]`` before anything can overflow."""
+    y_share, s_share = 1.0 / scale, gamma / scale
+    cross = s_share[:, None] * blocks.SY * y_share
+    YY = y_share[:, None] * blocks.YY * y_share
+    return YY - cross - cross.T + s_share[:, None] * blocks.SS * s_share
 
 
 def _column_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:

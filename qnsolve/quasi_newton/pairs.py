@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, set_row
+from qnsolve.array import LARGEST_SQUARE, SMALLEST_SQUARE, Array, VectorSpace, set_row
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,17 @@ class PairProducts:
     yy: float
 
     @property
-    def finite(self) -> bool:
-        return bool(np.isfinite([self.ss, self.sy, self.yy]).all())
+    def representable(self) -> bool:
+        """True where no product has lost digits to over- or underflow."""
+        if self.yy == self.sy == 0.0:  # y is zero, or so small that it might as well be
+            return SMALLEST_SQUARE <= self.ss <= LARGEST_SQUARE
+        return all(SMALLEST_SQUARE <= square <= LARGEST_SQUARE for square in (self.ss, self.yy))
 
 
 class PairMemory:
     """At most `capacity` pairs (s, y) and the Gram matrix W W' of all of them.
 
-    Storing a pair costs two products with W, 8 m n flops, and one row write each.
+    A new pair costs two products with W (:meth:`measure`, 8 m n flops) and two row writes.
 
     Parameters
     ----------
@@ -144,16 +147,17 @@ class PairMemory:
 
     def store(self, s: Array, y: Array, pair: PairProducts, keep: int) -> None:
         """Write (s, y) into a free slot after dropping all but the `keep` newest pairs."""
-        self._order = self._order[self.n_pairs - keep :]
-        slot = min(set(range(self.capacity)).difference(self._order))
+        kept = self._order[self.n_pairs - keep :]
+        slot = min(set(range(self.capacity)).difference(kept))
         p = 2 * slot
-        self._used = max(self._used, slot + 1)
         self._block = set_row(set_row(self._block, p, s), p + 1, y)
+        # The products were taken with the rows used so far; the new slot may be one more.
         filled = slice(0, len(pair.with_s))
         for row, products in ((p, pair.with_s), (p + 1, pair.with_y)):
             self._gram[row, filled] = self._gram[filled, row] = products
         self._gram[p : p + 2, p : p + 2] = [[pair.ss, pair.sy], [pair.sy, pair.yy]]
-        self._order.append(slot)
+        self._order = [*kept, slot]
+        self._used = max(self._used, slot + 1)
         self.version += 1
 
     def clear(self) -> None:

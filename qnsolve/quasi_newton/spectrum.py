@@ -191,12 +191,12 @@ class PartialSpectrum:
         """
         par = self._par(g, products)
         norm = self.space.norm(g)
-        norm_par = float(np.linalg.norm(par))
-        if self.complement_dim == 0:
+        if self.complement_dim == 0 or norm == 0.0:
             return Split(par, 0.0, norm, g, par)
-        squared = (norm - norm_par) * (norm + norm_par)
-        if squared > (CANCELLATION * norm) ** 2:
-            return Split(par, float(np.sqrt(squared)), norm, g, par)
+        inside = float(np.linalg.norm(par / norm))
+        outside = (1.0 - inside) * (1.0 + inside)
+        if outside > CANCELLATION**2:
+            return Split(par, norm * float(np.sqrt(outside)), norm, g, par)
         g_perp, rest = self._off_span(g, par)
         norm_perp = self.space.norm(g_perp)
         if not norm_perp > self._rounding * norm:

@@ -124,7 +124,7 @@ def progress_at_rounding(
 
 
 def hermite_minimiser(slope: float, slope_new: float, reduction: float) -> float:
-    """Return the minimiser t of the cubic through both ends of a step; NaN if it has none.
+    """Return the minimiser t of the cubic through both ends of a step; NaN if there is none.
 
     The cubic has derivative `slope` at t = 0, `slope_new` at t = 1 and falls by `reduction`
     (Nocedal and Wright 2006, eq. 3.59).
@@ -144,8 +144,8 @@ def starting_radius(x_norm: float, f: float, g_norm: float) -> float:
     A linear model of f reaches 0 at |f| / |g|; twice that is as far as a function that is bounded
     below by 0 is likely to fall along -g.
     """
-    by_size = max(1.0, x_norm)
-    by_value = 2.0 * abs(f) / g_norm if g_norm else 0.0
+    by_size = max(1.0, x_norm) if math.isfinite(x_norm) else 1.0
+    by_value = 2.0 * (abs(f) / g_norm) if g_norm else 0.0
     return min(by_size, by_value) if by_value > 0.0 else by_size
 
 

@@ -59,7 +59,8 @@ def minimize_trust_region(
         )
     radius = options.initial_radius or starting_radius(x_norm, f, g_norm)
     # No pairs yet: with this gamma the first step has the length of the radius.
-    gamma = g_norm / radius or 1.0
+    gamma = g_norm / radius
+    gamma = gamma if 0.0 < gamma < np.inf else 1.0
     B = LSR1(space.size, memory=options.memory, gamma=options.gamma, initial_gamma=gamma, like=g)
     at = Iterate(objective.x0, f, f, TrackedGradient.of(g, B.pairs), x_norm, radius)
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
@@ -107,12 +108,15 @@ def iterate(
     # 2. f and g there.
     x_new = at.x + step
     f_new, g_new = objective(x_new)
-    if is_unbounded(f_new, at.f_start):
-        at.x, at.f = x_new, f_new
-        return Status.UNBOUNDED
     g_norm_new = space.norm(g_new) if g_new is not None else np.nan
-    accepted, ratio, decrease = False, np.nan, at.f - f_new
-    if not all_finite(f_new, g_norm_new):
+    fall = at.f - f_new
+    accepted, ratio, status = False, np.nan, None
+    if is_unbounded(f_new, at.f_start):
+        accepted, status = True, Status.UNBOUNDED
+        at.x, at.f = x_new, f_new
+        vector = g_new if np.isfinite(g_norm_new) else space.zeros(space.size) + np.nan
+        at.gradient = TrackedGradient(vector, g_norm_new, at.gradient.products, B.pairs)
+    elif not all_finite(f_new, g_norm_new):
         at.radius = NON_FINITE_SHRINK * length
     else:
         # 3. Ratio of the actual to the predicted reduction.
@@ -124,9 +128,10 @@ def iterate(
         )
         # 4. Secant pair, from a rejected trial too: it says why the model was wrong.
         new, y, y_products = at.gradient.change_to(g_new, g_norm_new)
-        wanted = accepted or options.store_rejected
-        stored = wanted and B.update(step, y, y_products=y_products).stored
-        run.skipped += not stored
+        stored = False
+        if accepted or options.store_rejected:
+            stored = B.update(step, y, y_products=y_products).stored
+            run.skipped += not stored
         # 5. Radius.
         at.radius = next_radius(at.radius, length, ratio, slope, slope_new, reduction, options)
         # 6. Move.
@@ -138,9 +143,11 @@ def iterate(
     # 7. Stop?
     g_norm_inf = space.norm_inf(at.gradient.vector)
     record = {"gnorm": g_norm_inf, "radius": at.radius, "ratio": ratio, "n_pairs": B.n_pairs}
-    status = run.after_step(at.x, at.f, at.gradient.vector, accepted, record)
-    if status is None and accepted and 0.0 < decrease <= options.ftol * abs(at.f):
+    stopped = run.after_step(at.x, at.f, at.gradient.vector, accepted, record)
+    if status is None and accepted and 0.0 < fall <= options.ftol * abs(at.f):
         status = Status.FTOL
+    if status is None:
+        status = stopped
     return run.before_step(g_norm_inf) if status is None else status
 
 
@@ -163,7 +170,7 @@ def next_radius(
         return length * (0.5 if np.isnan(t) else min(max(t, 0.1), 0.5))
     if ratio > options.grow_above and length >= LONG_STEP * radius:
         growth = 2.0
-        if slope_new < 0.0:
+        if slope < 0.0 and slope_new < 0.0:
             remaining = 1.0 - slope_new / slope
             growth = min(max(1.0 / remaining, 2.0), 10.0) if remaining > 0.0 else 10.0
         return min(max(radius, growth * length), options.max_radius)

@@ -214,10 +214,10 @@ class _Secular:
         bound, and the length of each component, bound it from below.
         """
         s, t, lowest, weight = self.s, self.t, self.lowest, self.weight
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             # delta^s (lowest + delta)^t <= bound
             bound = weight**t * np.linalg.norm(self.a) ** s
-            upper = min(bound ** (1.0 / (s + t)), (bound / lowest**t) ** (1.0 / s))
+            upper = np.fmin(bound ** (1.0 / (s + t)), (bound / lowest**t) ** (1.0 / s))
             shortest = np.linalg.norm(self.a / (self.base + upper))
             longest = ((lowest + upper) / weight) ** (t / s)
         # Bounds that rounding has moved must not exclude the root.

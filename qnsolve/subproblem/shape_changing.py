@@ -59,22 +59,22 @@ def trust_region_shape_inf(
     Softw. 48 (2022), section 3.
     """
     lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
-    a = a / radius
-    inside = (lam > 0.0) & (np.abs(a) <= lam)
+    size = np.abs(a)
+    inside = (lam > 0.0) & (size <= lam * radius)
     still = (a == 0.0) & (lam == 0.0)
-    v = np.where(a == 0.0, 1.0, -np.sign(a))  # in the hard case either end will do
+    v = np.where(a == 0.0, radius, -np.sign(a) * radius)  # in the hard case either end will do
     v[inside] = -a[inside] / lam[inside]
     v[still] = 0.0
-    sigma = np.where(inside | still, 0.0, np.abs(a) - lam)
-    # lam + sigma is lam inside and |a| at an end: no term is a difference.
-    decrease = 0.5 * float(np.where(inside, lam, np.abs(a)) @ v**2 + sigma @ v**2)
+    # Slope left at an end of the interval, the multiplier times the radius.
+    excess = np.where(inside | still, 0.0, size - lam * radius)
+    decrease = 0.5 * float((size + excess) @ np.abs(v))
     hard = (a == 0.0) & (lam < 0.0)
     return _assemble(
-        radius * v,
-        sigma,
-        radius * radius * decrease,
+        v,
+        excess / radius,
+        decrease,
         complement_dim,
-        on_boundary=bool((np.abs(v) == 1.0).any()),
+        on_boundary=bool((np.abs(v) == radius).any()),
         hard_case=bool(hard.any()),
     )
 
@@ -187,16 +187,17 @@ def cubic_shape(
     """
     lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     size = np.abs(a)
-    reach = 2.0 * np.sqrt(weight) * np.sqrt(size)
-    root = np.hypot(lam, reach)
+    root = np.hypot(lam, 2.0 * np.sqrt(weight) * np.sqrt(size))
+    bending, rising = lam < 0.0, (lam >= 0.0) & (size > 0.0)
     t = np.zeros_like(lam)
-    bending = lam < 0.0
-    t[bending] = (root[bending] - lam[bending]) / (2.0 * weight)
-    rising = ~bending & (size > 0.0)
-    t[rising] = 2.0 * size[rising] / (lam[rising] + root[rising])
-    v = np.where(a == 0.0, t, -np.sign(a) * t)
-    multipliers = weight * t
-    decrease = float(size @ t) / 2.0 + float(multipliers @ t**2) / 6.0
+    with np.errstate(over="ignore"):
+        t[bending] = (root[bending] - lam[bending]) / (2.0 * weight)
+        t[rising] = 2.0 * size[rising] / (lam[rising] + root[rising])
+        v = np.where(a == 0.0, t, -np.sign(a) * t)
+        multipliers = weight * t
+        decrease = float(size @ t) / 2.0 + float((multipliers * t) @ t) / 6.0
+    if not np.isfinite(decrease):
+        return ReducedStep.unbounded(len(eigenvalues), multipliers)
     hard = bending & (a == 0.0)
     return _assemble(
         v, multipliers, decrease, complement_dim, on_boundary=False, hard_case=bool(hard.any())

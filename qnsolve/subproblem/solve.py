@@ -13,10 +13,7 @@ from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
-try:
-    from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic
-except ImportError:
-    pass
+from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic
 from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult
 from qnsolve.subproblem.regions import REGULARISATIONS, TRUST_REGIONS
 

@@ -55,7 +55,7 @@ def trust_region_l2(
        eigenspace reaches the boundary.
     3. boundary: sigma solves the secular equation :math:`\|(\Lambda + \sigma I)^{-1} a\| = \Delta`.
 
-    Radius and curvature are scaled to 1 first, and sigma is measured from
+    In cases 2 and 3 radius and curvature are scaled to 1, and sigma is measured from
     :math:`\max(0, -\lambda_{min})`, so no case is decided by a tolerance.  Cost O(r).
 
     References
@@ -70,41 +70,68 @@ def trust_region_l2(
         lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
     else:
         lam, a = eigenvalues, a_par
-    # 0. Units in which the radius is 1 and the largest curvature or gradient is 1.
-    a = a / radius
-    unit = float(max(np.abs(lam).max(), np.abs(a).max()))
-    if unit == 0.0:
-        return ReducedStep.zero(len(eigenvalues))
-    lam, a = lam / unit, a / unit
+    moving = a != 0.0
+    p = np.zeros_like(a)
+
+    # 1. The unconstrained minimiser, if it lies inside.
+    if lam.min() >= 0.0:
+        with np.errstate(divide="ignore", over="ignore"):
+            p[moving] = -a[moving] / lam[moving]
+            length = float(np.linalg.norm(p))
+        if length <= radius:
+            return _assemble(p, 0.0, 0.5 * float(np.abs(a) @ np.abs(p)), complement_dim)
+
+    # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
+    size = max(float(np.abs(lam).max()) * radius, float(np.abs(a).max()))
+    lam, a = lam / size * radius, a / size
     lowest = max(0.0, -float(lam.min()))
     base = lam + lowest
-    moving = a != 0.0
-
-    p = np.zeros_like(a)
-    delta, nit, status, hard_case = 0.0, 0, SubproblemStatus.SOLVED, False
     with np.errstate(divide="ignore", over="ignore"):
         p[moving] = -a[moving] / base[moving]
-    length = float(np.linalg.norm(p))
-    if length > 1.0:
-        # 3. On the boundary, at the root of the secular equation.
+        length = float(np.linalg.norm(p))
+    delta, nit, status = 0.0, 0, SubproblemStatus.SOLVED
+    hard_case = length <= 1.0
+    if hard_case:
+        # 2. Any vector of the leftmost eigenspace, of the length that is missing.
+        p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))
+    else:
+        # 3. The root of the secular equation.
         delta, nit, converged = boundary_shift(base[moving], a[moving])
         p[moving] = -a[moving] / (base[moving] + delta)
         status = SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT
-    elif lowest > 0.0:
-        # 2. Hard case: any vector of the leftmost eigenspace, of the length that is missing.
-        hard_case = True
-        p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))
-    # 1. Otherwise the unconstrained minimiser lies inside.
 
     sigma = lowest + delta
     decrease = 0.5 * float((base + delta) @ p**2) + 0.5 * sigma * float(p @ p)
-    r = len(eigenvalues)
+    return _assemble(
+        radius * p,
+        size / radius * sigma,
+        size * decrease * radius,
+        complement_dim,
+        on_boundary=True,
+        hard_case=hard_case,
+        nit=nit,
+        status=status,
+    )
+
+
+def _assemble(
+    p: np.ndarray,
+    multiplier: float,
+    decrease: float,
+    complement_dim: int,
+    *,
+    on_boundary: bool = False,
+    hard_case: bool = False,
+    nit: int = 0,
+    status: SubproblemStatus = SubproblemStatus.SOLVED,
+) -> ReducedStep:
+    r = len(p) - 1 if complement_dim else len(p)
     return ReducedStep(
-        par=radius * p[:r],
-        perp=radius * float(p[r]) if complement_dim else 0.0,
-        multipliers=np.array([unit * sigma]),
-        decrease=unit * radius**2 * decrease,
-        on_boundary=length > 1.0 or hard_case,
+        par=p[:r],
+        perp=float(p[r]) if complement_dim else 0.0,
+        multipliers=np.array([multiplier]),
+        decrease=decrease,
+        on_boundary=on_boundary,
         hard_case=hard_case,
         nit=nit,
         status=status,

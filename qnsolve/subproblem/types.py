@@ -56,6 +56,11 @@ class ReducedStep:
         """Return the zero step, the minimiser of the zero model."""
         return cls(np.zeros(r), 0.0, np.zeros(1), 0.0, False, False, 0, SubproblemStatus.SOLVED)
 
+    @classmethod
+    def unbounded(cls, r: int, multipliers: np.ndarray) -> ReducedStep:
+        """Return the zero step of a model without a finite minimiser."""
+        return cls(np.zeros(r), 0.0, multipliers, 0.0, False, False, 0, SubproblemStatus.UNBOUNDED)
+
     @property
     def multiplier(self) -> float:
         """The multiplier of a norm with a single block."""

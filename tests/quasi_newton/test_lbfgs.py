@@ -70,7 +70,7 @@ def test_takes_only_positive_curvature(stream):
 
 
 def test_gamma_must_be_positive():
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be finite and positive"):
         LBFGS(3, gamma=-1.0)
 
 

@@ -255,3 +255,34 @@ def test_verify_refuses():
         verify.check_trs(np.ones(2), np.eye(2), 1.0, np.ones(2), [1.0, 2.0])
     with pytest.raises(ValueError, match="dense B or a ScaledMatrix"):
         verify.check_trs(np.ones(2), LSR1(2), 1.0, np.ones(2), norm=DiagonalNorm(np.ones(2)))
+
+
+# A norm in which B has no partial spectrum: the Krylov solvers.
+
+
+@given(seeds(), log_uniform(1e-2, 1e2))
+def test_diagonal_norm_without_a_spectrum(seed, parameter):
+    n = 8
+    metric = metric_of(n, seed)
+    B = filled(LSR1(n, memory=3), seed)
+    g = np.random.default_rng(seed).standard_normal(n)
+    dense = B.to_dense()
+    dense = (dense + dense.T) / 2
+    for krylov, exact in (
+        (solve_trs(g, B, parameter, norm=metric), solve_trs(g, dense, parameter, norm=metric)),
+        (solve_cubic(g, B, parameter, norm=metric), solve_cubic(g, dense, parameter, norm=metric)),
+    ):
+        assert krylov.decrease == pytest.approx(exact.decrease, rel=1e-7)
+        assert krylov.certificate().stationarity <= 1e-6
+        assert krylov.multipliers.shape == exact.multipliers.shape
+
+
+def test_plain_norm_of_a_scaled_matrix():
+    metric = metric_of(12)
+    B = filled(ScaledMatrix(LSR1(12, memory=5), metric), metric=metric)
+    g = np.arange(1.0, 13.0)
+    dense = B.to_dense()
+    dense = (dense + dense.T) / 2
+    for norm, solve in (("l2", solve_trs), ("l2", solve_cubic)):
+        krylov, exact = solve(g, B, 0.7, norm=norm), solve(g, dense, 0.7, norm=norm)
+        assert krylov.decrease == pytest.approx(exact.decrease, rel=1e-8)
