@@ -70,14 +70,9 @@ def trust_region_l2(
         lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
     else:
         lam, a = eigenvalues, a_par
-    moving = a != 0.0
-    p = np.zeros_like(a)
-
     # 1. The unconstrained minimiser, if it lies inside.
     if lam.min() >= 0.0:
-        with np.errstate(divide="ignore", over="ignore"):
-            p[moving] = -a[moving] / lam[moving]
-            length = float(np.linalg.norm(p))
+        p, length = _least_norm_solution(lam, a)
         if length <= radius:
             return _assemble(p, 0.0, 0.5 * float(np.abs(a) @ np.abs(p)), complement_dim)
 
@@ -86,16 +81,15 @@ def trust_region_l2(
     lam, a = lam / size * radius, a / size
     lowest = max(0.0, -float(lam.min()))
     base = lam + lowest
-    with np.errstate(divide="ignore", over="ignore"):
-        p[moving] = -a[moving] / base[moving]
-        length = float(np.linalg.norm(p))
+    p, length = _least_norm_solution(base, a)
     delta, nit, status = 0.0, 0, SubproblemStatus.SOLVED
-    hard_case = length <= 1.0
+    hard_case = lowest > 0.0 and length <= 1.0
     if hard_case:
         # 2. Any vector of the leftmost eigenspace, of the length that is missing.
         p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))
     else:
         # 3. The root of the secular equation.
+        moving = a != 0.0
         delta, nit, converged = boundary_shift(base[moving], a[moving])
         p[moving] = -a[moving] / (base[moving] + delta)
         status = SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT
@@ -112,6 +106,13 @@ def trust_region_l2(
         nit=nit,
         status=status,
     )
+
+
+def _least_norm_solution(lam: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return p of least norm with lam p = -a, and its length: inf where there is none."""
+    with np.errstate(divide="ignore", over="ignore"):
+        p = np.divide(-a, lam, where=a != 0.0, out=np.zeros_like(a))
+        return p, float(np.linalg.norm(p))
 
 
 def _assemble(
