@@ -313,9 +313,15 @@ def test_weight_of_any_size(exponent):
     assert step.decrease == pytest.approx(expected, rel=SPECTRAL_GAP_RTOL, abs=0)
 
 
+def test_cubic_minimum_that_overflows_is_called_unbounded():
+    step = run(cubic_shape, case_of([-1.0], 1.0, [1.0], 1.0), 1e-200)
+    assert step.status is SubproblemStatus.UNBOUNDED
+    assert not step.par.any() and step.perp == 0.0 and step.decrease == 0.0
+
+
 @pytest.mark.parametrize("solve", TRUST_REGIONS)
-@pytest.mark.parametrize("ulps", range(-3, 4))
-def test_radius_next_to_the_length_of_the_unconstrained_step(solve, ulps):
+@pytest.mark.parametrize("offset", [-1e-7, *(EPS / 2 * np.arange(-3, 4)), 1e-7])
+def test_radius_next_to_the_length_of_the_unconstrained_step(solve, offset):
     """Rounding decides whether the minimiser lies inside: both answers are right, no other is."""
     rng = np.random.default_rng(16)
     for _ in range(100):
@@ -323,12 +329,13 @@ def test_radius_next_to_the_length_of_the_unconstrained_step(solve, ulps):
         case = case_of(rng.uniform(0.1, 2.0, rank), 0.0, rng.standard_normal(rank), 0.0, 0)
         newton = case.a_par / case.eigenvalues
         length = np.linalg.norm(newton) if solve is trust_region_shape_2 else max(np.abs(newton))
-        radius = float(length * (1 + ulps * EPS / 2))
+        radius = float(length * (1 + offset))
         step = run(solve, case, radius)
         blocks = blocks_of(solve, case, step)
         bound = sum(trust_region_bound(block.lam, block.a, radius).value for block in blocks)
         assert max(block.length for block in blocks) <= radius * (1 + FEASIBILITY_RTOL)
         assert abs(step.decrease + bound) <= SPECTRAL_GAP_RTOL * abs(bound)
+        assert np.min(step.multipliers) >= 0.0
         assert not step.hard_case
 
 
