@@ -234,7 +234,7 @@ def _minimise(
     while True:
         # 1. The minimiser over the space so far.
         theta, V = lanczos.spectrum()
-        a = steepness * V[0] if steepness else np.zeros_like(theta)
+        a = steepness * V[0] if steepness and theta.size else np.zeros_like(theta)
         reduced = model.term.minimise(theta, a) if lanczos.size else ReducedStep.zero(0)
         y, sigma, length = V @ reduced.par, reduced.multiplier, reduced.length
         status = reduced.status if finite else SubproblemStatus.NONFINITE

@@ -101,29 +101,26 @@ class KrylovModel:
     def certify(self, step: Array, sigma: float, ritz: np.ndarray) -> Certificate:
         """Return the residuals of the optimality conditions at a cost of one product."""
         space, operator = self.space, self.operator
-        if not ritz.size:
-            # Nothing is known of B yet: any Rayleigh quotient bounds its least eigenvalue.
-            ritz = np.array([self._rayleigh_quotient()])
         p = operator.unscale(step)
         length = space.norm(p)
+        product = operator(p)
+        if not ritz.size:
+            # Nothing is known of B yet: any Rayleigh quotient bounds its least eigenvalue.
+            v = random_unit_vector(space, np.random.default_rng(0))
+            quotient = operator(v)
+            ritz = np.array([np.nan if quotient is None else space.dot(v, quotient)])
+        if product is None or np.isnan(ritz).any():
+            # Nothing can be said for a step of a matrix with products that are not finite.
+            return Certificate(np.inf, np.inf, -np.inf, self.term.infeasibility(length))
         curvature = float(np.abs(ritz).max()) + sigma
         size = space.norm(self.gradient) + curvature * length
-        product = operator(p)
-        if product is None:
-            residual = np.inf
-        else:
-            residual = space.norm(product + sigma * p + self.gradient)
+        residual = space.norm(product + sigma * p + self.gradient)
         return Certificate(
-            stationarity=residual / size if residual else 0.0,
+            stationarity=residual / size if size else 0.0,
             complementarity=self.term.complementarity(sigma, length, curvature),
             min_eig=(float(ritz.min()) + sigma) / curvature if curvature else 0.0,
             feasibility=self.term.infeasibility(length),
         )
-
-    def _rayleigh_quotient(self) -> float:
-        v = random_unit_vector(self.space, np.random.default_rng(0))
-        product = self.operator(v)
-        return -np.inf if product is None else self.space.dot(v, product)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,10 +230,10 @@ def _check_norm(norm: DiagonalNorm, space: VectorSpace) -> None:
     if not isinstance(norm, DiagonalNorm):
         raise TypeError(f"norm must be a DiagonalNorm or None, got {type(norm).__name__}")
     for name, wanted, found in (
-        ("length", space.size, norm.space.size),
-        ("dtype", space.dtype, norm.space.dtype),
         ("array library", space.xp, norm.space.xp),
         ("device", space.device, norm.space.device),
+        ("dtype", space.dtype, norm.space.dtype),
+        ("length", space.size, norm.space.size),
     ):
         if wanted != found:
             raise ValueError(f"g and norm differ in {name}: {wanted} and {found}")

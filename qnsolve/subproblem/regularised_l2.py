@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
@@ -99,23 +101,22 @@ def regularised_l2(
     r = len(eigenvalues)
     if power == 2.0:
         p, x, decrease = _shifted_system(lam, a, weight)
-        length, nit, converged, hard_case = 1.0, 0, True, False
+        nit, converged, hard_case = 0, True, False
     else:
-        # 0. Units in which the largest curvature and gradient are 1, and the weight at most 1.
-        unit, length, scaled_weight = _units(lam, a, weight, power)
+        # 0. Units in which curvature, gradient and weight are at most 1.
+        unit, length = _units(lam, a, weight, power)
         # 1. Nothing to gain from the gradient, nor from the curvature.
-        if unit == 0.0 or (not a.any() and lam.min() >= 0.0):
+        if length == 0.0:
             return ReducedStep.zero(r)
-        p, x, decrease, nit, converged, hard_case = _scaled(
-            lam / unit, a / unit / length, scaled_weight, power
-        )
-        with np.errstate(over="ignore"):
-            p, x, decrease = length * p, unit * x, unit * length * length * decrease
+        if not np.isfinite(length):
+            return ReducedStep.unbounded(r, np.array([max(0.0, -float(lam.min()))]))
+        with np.errstate(under="ignore", over="ignore"):
+            p, x, decrease, nit, converged, hard_case = _scaled(
+                lam / unit, a / unit / length, weight / unit * length ** (power - 2.0), power
+            )
+            p, x, decrease = length * p, unit * x, unit * length * decrease * length
     if not np.isfinite(decrease):
-        zero = np.zeros(r)
-        return ReducedStep(
-            zero, 0.0, np.array([float(x)]), 0.0, False, False, 0, SubproblemStatus.UNBOUNDED
-        )
+        return ReducedStep.unbounded(r, np.array([float(x)]))
     return ReducedStep(
         par=p[:r],
         perp=float(p[r]) if complement_dim else 0.0,
@@ -128,22 +129,18 @@ def regularised_l2(
     )
 
 
-def _units(
-    lam: np.ndarray, a: np.ndarray, weight: float, power: float
-) -> tuple[float, float, float]:
-    """Return the units of curvature and of length, and the weight in them."""
-    steepest = np.abs(a).max()
+def _units(lam: np.ndarray, a: np.ndarray, weight: float, power: float) -> tuple[float, float]:
+    """Return units of curvature and of length; the length is 0 if the minimiser is."""
+    steepest, lowest = np.abs(a).max(), np.maximum(0.0, -lam.min())
     # The second is the multiplier that the gradient alone would lead to.
     unit = max(
         np.abs(lam).max(), weight ** (1.0 / (power - 1.0)) * steepest ** (1.0 - 1.0 / (power - 1.0))
     )
     if unit == 0.0:
-        return 0.0, 1.0, weight
-    if steepest == 0.0:
-        with np.errstate(over="ignore"):
-            return unit, (unit / weight) ** (1.0 / (power - 2.0)), 1.0
-    length = steepest / unit
-    return unit, length, weight * length ** (power - 2.0) / unit
+        return 0.0, 0.0
+    with np.errstate(over="ignore"):
+        # The least length that the gradient, and that negative curvature, would lead to.
+        return unit, max(steepest / unit, (lowest / weight) ** (1.0 / (power - 2.0)))
 
 
 def _scaled(
@@ -163,7 +160,7 @@ def _scaled(
         p[moving] = -a[moving] / base[moving]
         with np.errstate(over="ignore"):
             wanted = (equation.lowest / equation.weight) ** (1.0 / (power - 2.0))
-        share = np.linalg.norm(p) / wanted
+        share = _norm(p) / wanted
         p[np.argmin(lam)] = wanted * np.sqrt((1.0 - share) * (1.0 + share))
     else:
         # 3. The root of the secular equation.
@@ -201,7 +198,7 @@ class _Secular:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             shifted = self.base + delta
             p = self.a / shifted
-            length = float(np.linalg.norm(p))
+            length = _norm(p)
             # p / length is a unit vector, and cannot overflow when it is squared.
             direction = p / length
             slope = float(direction @ (direction / shifted))
@@ -216,9 +213,9 @@ class _Secular:
         s, t, lowest, weight = self.s, self.t, self.lowest, self.weight
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             # delta^s (lowest + delta)^t <= bound
-            bound = weight**t * np.linalg.norm(self.a) ** s
+            bound = weight**t * np.float64(_norm(self.a)) ** s
             upper = np.fmin(bound ** (1.0 / (s + t)), (bound / lowest**t) ** (1.0 / s))
-            shortest = np.linalg.norm(self.a / (self.base + upper))
+            shortest = np.float64(_norm(self.a / (self.base + upper)))
             longest = ((lowest + upper) / weight) ** (t / s)
         # Bounds that rounding has moved must not exclude the root.
         rounding = 8.0 * np.finfo(float).eps
@@ -263,3 +260,8 @@ def _shifted_system(
         return p, weight, np.inf
     p[moving] = -a[moving] / shifted[moving]
     return p, weight, 0.5 * float(shifted @ p**2)
+
+
+def _norm(v: np.ndarray) -> float:
+    """Return the Euclidean norm, also where the squares over- or underflow."""
+    return math.hypot(*v)

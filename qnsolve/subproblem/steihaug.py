@@ -100,13 +100,15 @@ def steihaug_cg(
     tol = checked_tolerance(tol, space)
     maxiter = checked_count(maxiter, "maxiter", PRODUCTS * space.size, low=1)
 
-    # In the variables of the ball; r = B s + g, d is the direction.
-    s, r = space.zeros(space.size), model.gradient
+    # 0. In the variables of the ball, and in units in which radius and gradient are 1.
+    steepness = space.norm(model.gradient)
+    unit = steepness / radius if steepness else 1.0
+    s, r = space.zeros(space.size), model.gradient / (steepness or 1.0)
+    # r = B s + g, d is the direction; the rest are ||r||^2, ||s||^2, s'd and ||d||^2.
     d, rr = -r, space.dot(r, r)
-    # Below rounding the recurrence for r goes on to fall, but has nothing to do with B s + g.
-    wanted = max(tol, space.eps) * math.sqrt(rr)
-    # ||s||^2, s'd and ||d||^2.
     ss, sd, dd = 0.0, 0.0, rr
+    # Below rounding the recurrence for r goes on to fall, but has nothing to do with B s + g.
+    wanted = max(tol, space.eps)
     decrease, beta, on_boundary = 0.0, 0.0, False
     status = SubproblemStatus.APPROXIMATE
     pivots: list[float] = []
@@ -120,6 +122,7 @@ def steihaug_cg(
         if Bd is None:
             status = SubproblemStatus.NONFINITE
             break
+        Bd = Bd / unit
         curvature = space.dot(d, Bd)
         pivots.append(curvature / rr)
         ratios.append(beta)
@@ -127,9 +130,8 @@ def steihaug_cg(
         # 2. Cut the path where the direction has no minimiser or has it outside.
         alpha = rr / curvature if curvature > 0.0 else math.inf
         longer = ss + alpha * (2.0 * sd + alpha * dd)
-        if not longer < radius * radius:
-            ss, sd, dd = space.dot(s, s), space.dot(s, d), space.dot(d, d)
-            alpha = min(alpha, _to_boundary(ss, sd, dd, radius))
+        if not longer < 1.0:
+            alpha = min(alpha, _to_boundary(space.dot(s, s), space.dot(s, d), space.dot(d, d)))
             on_boundary = True
         s, r = s + alpha * d, r + alpha * Bd
         # g's + s'Bs / 2 falls by alpha rr - alpha^2 d'Bd / 2, and alpha d'Bd is at most rr.
@@ -144,26 +146,26 @@ def steihaug_cg(
         d = beta * d - r
 
     length = space.norm(s)
-    if length > radius:
+    if length > 1.0:
         # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
-        s, on_boundary = s * (radius / length), True
-    sigma = max(0.0, -space.dot(s, r) / radius**2) if on_boundary else 0.0
+        s, on_boundary = s / length, True
+    sigma = max(0.0, -space.dot(s, r)) if on_boundary else 0.0
     return KrylovResult(
-        step=operator.scale(s),
-        decrease=decrease,
-        multipliers=np.array([sigma]),
+        step=operator.scale(radius * s),
+        decrease=steepness * decrease * radius,
+        multipliers=np.array([unit * sigma]),
         on_boundary=on_boundary,
         hard_case=False,
         nit=operator.count,
         status=status,
         model=model,
-        ritz=_extreme_ritz_values(np.array(pivots), np.array(ratios)),
+        ritz=unit * _extreme_ritz_values(np.array(pivots), np.array(ratios)),
     )
 
 
-def _to_boundary(ss: float, sd: float, dd: float, radius: float) -> float:
-    """Return the larger root of ``||s + tau d|| = radius``, in the form that does not cancel."""
-    room = (radius - math.sqrt(ss)) * (radius + math.sqrt(ss))
+def _to_boundary(ss: float, sd: float, dd: float) -> float:
+    """Return the larger root of ``||s + tau d|| = 1``, in the form that does not cancel."""
+    room = (1.0 - math.sqrt(ss)) * (1.0 + math.sqrt(ss))
     root = math.sqrt(max(0.0, sd * sd + dd * room))
     return room / (sd + root) if sd > 0.0 else (root - sd) / dd
 
