@@ -83,7 +83,7 @@ def trust_region_l2(
     base = lam + lowest
     p, length = _least_norm_solution(base, a)
     delta, nit, status = 0.0, 0, SubproblemStatus.SOLVED
-    hard_case = lowest > 0.0 and length <= 1.0
+    hard_case = lowest > 0.0 and length < 1.0
     if hard_case:
         # 2. Any vector of the leftmost eigenspace, of the length that is missing.
         p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))

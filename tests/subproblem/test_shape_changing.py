@@ -197,7 +197,7 @@ def test_lifted_step_equals_the_dense_oracle(solve, case, weight, seed):
         inside = (
             np.linalg.norm(v) if solve is trust_region_shape_2 else np.max(np.abs(v), initial=0)
         )
-        assert inside <= case.radius * (1 + block_tolerance(case.n))
+        assert inside <= case.radius * (1 + loss * block_tolerance(case.n))
         assert rest <= case.radius * (1 + loss**2 * block_tolerance(case.n))
     assert abs(value + oracle.decrease) <= tolerance
 
