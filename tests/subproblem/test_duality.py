@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
+    SpectralCase,
     eigenvalue_lists,
     log_uniform,
     named_case,
@@ -24,9 +25,14 @@ def model_terms(eigenvalues, a, v):
     return np.concatenate([a * v, eigenvalues * v**2 / 2])
 
 
+MINIMISER = 2689.598785575043
+"""Length of a cubic's minimiser."""
+
 # Weak duality ------------------------------------------------------------------------------------
 
 
+# At the minimiser the two meet: in float64 the cubic term alone would be below the bound.
+@example(SpectralCase(np.empty(0), -MINIMISER, np.empty(0), 0.0, 1, 1.0), 1.0, 0, MINIMISER)
 @given(spectral_cases(), weights(), seeds(), log_uniform(1e-8, 1e8))
 def test_no_feasible_step_is_below_the_bound(case, weight, seed, length):
     eigenvalues, a = case.spectrum()
@@ -44,7 +50,8 @@ def test_no_feasible_step_is_below_the_bound(case, weight, seed, length):
         slack = WEAK_DUALITY_RTOL * (np.sum(np.abs(terms)) - tr_bound)
         assert np.sum(terms) >= tr_bound - slack
 
-        terms = np.append(model_terms(eigenvalues, a, v * length), weight * length**3 / 3)
+        regulariser = weight * np.longdouble(length) ** 3 / 3
+        terms = np.append(model_terms(eigenvalues, a, v * length), regulariser)
         slack = WEAK_DUALITY_RTOL * (np.sum(np.abs(terms)) - arc_bound)
         assert np.sum(terms) >= arc_bound - slack
 
