@@ -8,10 +8,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from qnsolve.methods import lsr1_tr
-
-METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr}
-"""Methods by name."""
+from qnsolve.methods import METHODS
 
 DEFAULT_METHOD = "lsr1-tr"
 

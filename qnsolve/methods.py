@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,24 +13,30 @@ from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.callback import wrap_callback
 from qnsolve.objective import Objective
-from qnsolve.options import TrustRegionOptions
+from qnsolve.options import SolverOptions, TrustRegionOptions
+from qnsolve.solvers.matrices import build_lsr1
 from qnsolve.solvers.trust_region import minimize_trust_region
 
 
-def lsr1_tr(
-    fun: Callable,
-    x0: Any,
-    args: Any = (),
-    *,
-    jac: Any = None,
-    hess: Any = None,
-    hessp: Any = None,
-    bounds: Any = None,
-    constraints: Any = (),
-    callback: Callable | None = None,
-    **options: Any,
-) -> OptimizeResult:
-    """Minimise a smooth function by the limited-memory SR1 trust-region method.
+@dataclass(frozen=True)
+class Solver:
+    """What tells one method from another: its options, its loop, and its name in words."""
+
+    options: type[SolverOptions]
+    run: Callable[[Objective, Any, Callable | None], OptimizeResult]
+    words: str
+
+
+SOLVERS = {
+    "lsr1-tr": Solver(
+        TrustRegionOptions,
+        partial(minimize_trust_region, build_matrix=build_lsr1),
+        "the limited-memory SR1 trust-region method",
+    ),
+}
+"""Methods by name."""
+
+DOCSTRING = """Minimise a smooth function by {words}.
 
     Usable on its own and as the `method` of :func:`scipy.optimize.minimize`.
 
@@ -45,7 +53,7 @@ def lsr1_tr(
     callback : callable, optional
         As in :func:`qnsolve.minimize`.
     **options
-        The fields of :class:`qnsolve.options.TrustRegionOptions`, and ``tol`` for ``gtol``.
+        The fields of :class:`qnsolve.options.{options}`, and ``tol`` for ``gtol``.
 
     Returns
     -------
@@ -60,22 +68,52 @@ def lsr1_tr(
     Examples
     --------
     >>> import scipy.optimize
-    >>> from qnsolve.methods import lsr1_tr
+    >>> from qnsolve.methods import {name}
     >>> rosen, rosen_der = scipy.optimize.rosen, scipy.optimize.rosen_der
-    >>> result = scipy.optimize.minimize(rosen, [-1.2, 1.0], jac=rosen_der, method=lsr1_tr)
-    >>> result.success, result.x.round(4)
+    >>> result = scipy.optimize.minimize(rosen, [-1.2, 1.0], jac=rosen_der, method={name})
+    >>> result.success, result.x.round(3)
     (True, array([1., 1.]))
     """
-    _refuse_restrictions("lsr1-tr", bounds, constraints)
-    _warn_unused("lsr1-tr", hess=hess, hessp=hessp)
-    objective = Objective(fun, x0, args, jac)
-    checked = TrustRegionOptions.from_user(options, objective.space.eps)
-    result = minimize_trust_region(objective, checked, wrap_callback(callback))
-    result.x = objective.shaped(result.x)
-    result.jac = objective.shaped(result.jac)
-    if checked.disp:
-        _print_summary(result)
-    return result
+
+
+def _callable(method: str) -> Callable[..., OptimizeResult]:
+    """Return the method as a callable with its own name and docstring."""
+
+    def solve(
+        fun: Callable,
+        x0: Any,
+        args: Any = (),
+        *,
+        jac: Any = None,
+        hess: Any = None,
+        hessp: Any = None,
+        bounds: Any = None,
+        constraints: Any = (),
+        callback: Callable | None = None,
+        **options: Any,
+    ) -> OptimizeResult:
+        _refuse_restrictions(method, bounds, constraints)
+        _warn_unused(method, hess=hess, hessp=hessp)
+        solver = SOLVERS[method]
+        objective = Objective(fun, x0, args, jac)
+        checked = solver.options.from_user(options, objective.space.eps)
+        result = solver.run(objective, checked, wrap_callback(callback))
+        result.x = objective.shaped(result.x)
+        result.jac = objective.shaped(result.jac)
+        if checked.disp:
+            _print_summary(result)
+        return result
+
+    name, solver = method.replace("-", "_"), SOLVERS[method]
+    solve.__name__ = solve.__qualname__ = name
+    solve.__doc__ = DOCSTRING.format(name=name, words=solver.words, options=solver.options.__name__)
+    return solve
+
+
+lsr1_tr = _callable("lsr1-tr")
+
+METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr}
+"""Callables by name, for ``qnsolve.minimize``."""
 
 
 def _print_summary(result: OptimizeResult) -> None:

@@ -1,6 +1,7 @@
 """minimize and the method callables: dispatch, refusals, shapes, and parity with SciPy's call."""
 
 import threading
+from dataclasses import replace
 
 import array_api_compat
 import numpy as np
@@ -40,7 +41,8 @@ def solver(monkeypatch):
         calls.append((objective, options, callback))
         return OptimizeResult(x=objective.x0, jac=2 * objective.x0, fun=0.0, nit=0)
 
-    monkeypatch.setattr(methods, "minimize_trust_region", fake)
+    solver = replace(methods.SOLVERS["lsr1-tr"], run=fake)
+    monkeypatch.setitem(methods.SOLVERS, "lsr1-tr", solver)
     return calls
 
 

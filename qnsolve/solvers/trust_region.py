@@ -1,4 +1,7 @@
-"""Trust-region minimisation with an L-SR1 matrix (Ramamurthy and Duffy 2017, Algorithm 1)."""
+"""Trust-region minimisation with a limited-memory matrix.
+
+With L-SR1 it is Algorithm 1 of Ramamurthy and Duffy (2017).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from scipy.optimize import OptimizeResult
 from qnsolve.array import Array
 from qnsolve.objective import Objective
 from qnsolve.options import TrustRegionOptions
-from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.result import Status
@@ -24,6 +27,7 @@ from qnsolve.solvers.common import (
     progress_at_rounding,
     starting_radius,
 )
+from qnsolve.solvers.matrices import MatrixFactory
 from qnsolve.subproblem.model import QuadraticModel
 
 LONG_STEP = 0.8
@@ -34,9 +38,12 @@ NON_FINITE_SHRINK = 0.1
 
 
 def minimize_trust_region(
-    objective: Objective, options: TrustRegionOptions, callback: Callable | None
+    objective: Objective,
+    options: TrustRegionOptions,
+    callback: Callable | None,
+    build_matrix: MatrixFactory,
 ) -> OptimizeResult:
-    """Run the L-SR1 trust-region method; x and jac of the result are flat.
+    """Run the trust-region method on a limited-memory matrix; x and jac of the result are flat.
 
     Parameters
     ----------
@@ -44,6 +51,9 @@ def minimize_trust_region(
     options : TrustRegionOptions
     callback : callable or None
         Takes an OptimizeResult after each iteration and returns True to stop.
+    build_matrix : callable
+        ``build_matrix(gradient, options, initial_gamma)``, one of
+        :mod:`qnsolve.solvers.matrices`; what tells the methods of this loop apart.
 
     Notes
     -----
@@ -61,7 +71,7 @@ def minimize_trust_region(
     # No pairs yet: with this gamma the first step has the length of the radius.
     gamma = g_norm / radius
     gamma = gamma if 0.0 < gamma < np.inf else 1.0
-    B = LSR1(space.size, memory=options.memory, gamma=options.gamma, initial_gamma=gamma, like=g)
+    B = build_matrix(g, options, gamma)
     at = Iterate(objective.x0, f, f, TrackedGradient.of(g, B.pairs), x_norm, radius)
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
 
@@ -84,7 +94,7 @@ class Iterate:
 
 
 def iterate(
-    at: Iterate, B: LSR1, objective: Objective, options: TrustRegionOptions, run: Run
+    at: Iterate, B: CompactMatrix, objective: Objective, options: TrustRegionOptions, run: Run
 ) -> Status | None:
     """Do one iteration from `at`, in place, and return why the run is over, or None.
 
