@@ -3,7 +3,7 @@
 from qnsolve import verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
-from qnsolve.methods import lsr1_tr
+from qnsolve.methods import lsr1_ls, lsr1_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "gltr",
     "lanczos_cubic",
+    "lsr1_ls",
     "lsr1_tr",
     "minimize",
     "solve_cubic",

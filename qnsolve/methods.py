@@ -13,7 +13,8 @@ from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.callback import wrap_callback
 from qnsolve.objective import Objective
-from qnsolve.options import SolverOptions, TrustRegionOptions
+from qnsolve.options import LineSearchOptions, SolverOptions, TrustRegionOptions
+from qnsolve.solvers.line_search import minimize_line_search
 from qnsolve.solvers.matrices import build_lsr1
 from qnsolve.solvers.trust_region import minimize_trust_region
 
@@ -32,6 +33,11 @@ SOLVERS = {
         TrustRegionOptions,
         partial(minimize_trust_region, build_matrix=build_lsr1),
         "the limited-memory SR1 trust-region method",
+    ),
+    "lsr1-ls": Solver(
+        LineSearchOptions,
+        minimize_line_search,
+        "limited-memory SR1 in inverse form with a line search",
     ),
 }
 """Methods by name."""
@@ -111,8 +117,9 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
 
 
 lsr1_tr = _callable("lsr1-tr")
+lsr1_ls = _callable("lsr1-ls")
 
-METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr}
+METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr, "lsr1-ls": lsr1_ls}
 """Callables by name, for ``qnsolve.minimize``."""
 
 

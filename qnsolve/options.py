@@ -69,6 +69,17 @@ def _at_least(low: int, *, optional: bool = False) -> _Number:
     return _Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
 
 
+def _one_of(*names: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be one of {names}, got {type(value).__name__}")
+        if value not in names:
+            raise ValueError(f"{name} must be one of {names}, got {value!r}")
+        return value
+
+    return check
+
+
 _TOLERANCE = _Number(float, "a number >= 0", lambda value: value >= 0)
 _OPTIONAL_TOLERANCE = _Number(float, "a number >= 0 or None", lambda value: value >= 0, True)
 _SECONDS = _Number(float, "a number of seconds > 0 or None", lambda value: value > 0, True)
@@ -242,6 +253,57 @@ class TrustRegionOptions(SolverOptions):
             raise ValueError(
                 "initial_radius must be <= max_radius, "
                 f"got {self.initial_radius!r} and {self.max_radius!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSearchOptions(SolverOptions):
+    """Options of the line-search solver, on top of :class:`SolverOptions`.
+
+    Parameters
+    ----------
+    gamma : float, str or callable
+        Curvature off the stored pairs, H0 = I / gamma: a number, the name of a rule or a rule
+        (:mod:`qnsolve.quasi_newton.scaling`).  Default "window-max".
+    initial_step : float, > 0 and finite, or None
+        Euclidean length of the first trial step.  Default None: with a constant gamma that of
+        g / gamma, else chosen from x0, f and g there.
+    first_trial : {"unit", "previous"}
+        Step length that a search tries first: 1, or min(1, 2 t) with t the last one found, as in
+        Algorithm 2 of Ramamurthy and Duffy (2017).  Default "unit".
+    modify : {"indefinite", "ascent"}
+        When to replace the direction -Hg by one that uses the positive eigenvalues of H alone, and
+        H0 in place of the others: whenever H is indefinite, or only where -Hg is no direction of
+        descent.  Default "indefinite", which needs fewer evaluations.
+    decrease, curvature : float, 0 < decrease < curvature < 1
+        c1 and c2 of the strong Wolfe conditions.  Default 1e-4 and 0.9 (Nocedal and Wright 2006,
+        section 3.1, for quasi-Newton directions).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> LineSearchOptions(decrease=0.5, curvature=0.1)
+    Traceback (most recent call last):
+    ...
+    ValueError: decrease must be < curvature, got 0.5 and 0.1
+    """
+
+    gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
+    initial_step: float | None = field(default=None, metadata=_checked_by(_RADIUS))
+    first_trial: str = field(default="unit", metadata=_checked_by(_one_of("unit", "previous")))
+    modify: str = field(default="indefinite", metadata=_checked_by(_one_of("indefinite", "ascent")))
+    decrease: float = field(default=1e-4, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    curvature: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decrease >= self.curvature:
+            raise ValueError(
+                f"decrease must be < curvature, got {self.decrease!r} and {self.curvature!r}"
             )
 
 

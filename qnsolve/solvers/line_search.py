@@ -1,0 +1,165 @@
+"""L-SR1 in inverse form with a line search (Ramamurthy and Duffy 2017, Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from qnsolve.array import Array
+from qnsolve.objective import Objective
+from qnsolve.options import LineSearchOptions
+from qnsolve.quasi_newton.inverse import InverseLSR1
+from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.result import Status
+from qnsolve.solvers.common import Run, all_finite, is_unbounded, starting_radius
+from qnsolve.solvers.wolfe import Trial, strong_wolfe
+
+
+def minimize_line_search(
+    objective: Objective, options: LineSearchOptions, callback: Callable | None
+) -> OptimizeResult:
+    """Run the L-SR1 line-search method; x and jac of the result are flat.
+
+    Parameters
+    ----------
+    objective : Objective
+    options : LineSearchOptions
+    callback : callable or None
+        Takes an OptimizeResult after each iteration and returns True to stop.
+
+    Notes
+    -----
+    One evaluation of f and g for each step length that is tried.  The result has `n_modified`, the
+    number of iterations with another direction than -Hg, and `restarts`, of those in which the
+    search failed and the memory was emptied.
+    """
+    space = objective.space
+    run = Run(objective, options, callback)
+    f, g = objective(objective.x0, at_start=True)
+    g_norm, x_norm = space.norm(g), space.norm(objective.x0)
+    if not all_finite(f, g_norm):
+        return run.result(
+            Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, n_modified=0, restarts=0
+        )
+    # No pairs yet: with this gamma the first direction has the length of the first step.
+    gamma = g_norm / (options.initial_step or starting_radius(x_norm, f, g_norm))
+    gamma = gamma if 0.0 < gamma < np.inf else 1.0
+    H = InverseLSR1(
+        space.size, memory=options.memory, gamma=options.gamma, initial_gamma=gamma, like=g
+    )
+    at = Iterate(objective.x0, f, f, TrackedGradient.of(g, H.pairs), x_norm)
+    del g  # the iterate owns it from here: a name kept would keep a vector of length n
+
+    status = run.before_step(space.norm_inf(at.gradient.vector))
+    while status is None:
+        status = iterate(at, H, objective, options, run)
+    return run.result(
+        status,
+        at.x,
+        at.f,
+        at.gradient.vector,
+        n_pairs=H.n_pairs,
+        n_modified=at.n_modified,
+        restarts=at.restarts,
+    )
+
+
+@dataclass
+class Iterate:
+    """The current point with its value and gradient, the last step length, and two counts."""
+
+    x: Array
+    f: float
+    f_start: float
+    gradient: TrackedGradient
+    x_norm: float
+    last_t: float | None = None
+    n_modified: int = 0
+    restarts: int = 0
+
+
+def iterate(
+    at: Iterate, H: InverseLSR1, objective: Objective, options: LineSearchOptions, run: Run
+) -> Status | None:
+    """Do one iteration from `at`, in place, and return why the run is over, or None.
+
+    Notes
+    -----
+    Vectors of length n, beside the rows of H: x, g, direction, and point and gradient of two
+    trials.  All but x and g are gone on return.
+    """
+    space = objective.space
+
+    # 1. Direction.
+    direction = H.descent_direction(at.gradient, keep=options.modify == "ascent")
+    at.n_modified += direction.modified
+    if not direction.length > options.xtol * at.x_norm:
+        return Status.STEP_TOO_SMALL
+
+    # 2. Step length.
+    def line(t: float) -> Trial:
+        x = at.x + t * direction.vector
+        f, g = objective(x)
+        unbounded = is_unbounded(f, at.f_start)
+        finite = g is not None and all_finite(f, space.norm_inf(g))
+        slope = space.dot(g, direction.vector) if finite else np.nan
+        return Trial(t, f, slope, x, g, unbounded)
+
+    trial = strong_wolfe(
+        line,
+        Trial(0.0, at.f, direction.slope),
+        first_step(at.last_t, direction.length, options),
+        decrease=options.decrease,
+        curvature=options.curvature,
+        shortest=options.xtol * at.x_norm / direction.length,
+        eps=space.eps,
+    )
+    accepted, fall, status = trial is not None, np.nan, None
+    if not accepted:
+        # Without pairs there is nothing left to try but a shorter step, and that has been tried.
+        if not H.n_pairs:
+            return Status.LINE_SEARCH_FAILED
+        H.reset(gamma=at.gradient.norm / starting_radius(at.x_norm, at.f, at.gradient.norm))
+        at.gradient = TrackedGradient.of(at.gradient.vector, H.pairs)
+        at.last_t, at.restarts = None, at.restarts + 1
+    elif trial.unbounded:
+        fall, status = at.f - trial.f, Status.UNBOUNDED
+        at.x, at.f = trial.x, trial.f
+        vector = trial.g if trial.g is not None else space.zeros(space.size) + np.nan
+        at.gradient = TrackedGradient.of(vector, H.pairs)
+    else:
+        # 3. Secant pair.
+        fall, step = at.f - trial.f, trial.t * direction.vector
+        new, y, y_products = at.gradient.change_to(trial.g, space.norm(trial.g))
+        stored = H.update(step, y, y_products=y_products).stored
+        run.skipped += not stored
+        # 4. Move.
+        at.x, at.f, at.gradient, at.x_norm = trial.x, trial.f, new, space.norm(trial.x)
+        at.last_t = trial.t
+        if stored:
+            at.gradient.account_for_newest()
+
+    # 5. Stop?
+    g_norm_inf = space.norm_inf(at.gradient.vector)
+    record = {
+        "gnorm": g_norm_inf,
+        "step_length": trial.t if accepted else 0.0,
+        "modified": direction.modified,
+        "n_pairs": H.n_pairs,
+    }
+    stopped = run.after_step(at.x, at.f, at.gradient.vector, accepted, record)
+    if status is None and 0.0 < fall <= options.ftol * abs(at.f):
+        status = Status.FTOL
+    if status is None:
+        status = stopped
+    return run.before_step(g_norm_inf) if status is None else status
+
+
+def first_step(last_t: float | None, length: float, options: LineSearchOptions) -> float:
+    """Return the step length to try first: 1, or what `options` says instead."""
+    if last_t is None:
+        return options.initial_step / length if options.initial_step else 1.0
+    return min(1.0, 2.0 * last_t) if options.first_trial == "previous" else 1.0
