@@ -112,12 +112,21 @@ class Objective:
         f, g = self._evaluate(x)
         if not (at_start or math.isfinite(f)):
             return f, None
-        self.njev += 1
-        if self._jac in DIFFERENCE_ORDERS:
-            return f, self._differences(x, f)
-        if self._jac is not True:
-            g = self._jac(self.shaped(x), *self._args)
-        return f, self._flat_gradient(g)
+        return f, self._gradient_at(x, f, g)
+
+    def gradient(self, x: Array) -> Array:
+        """Return g at `x`, whatever f is there; fun is evaluated only where g depends on it."""
+        f, g = (math.nan, None) if callable(self._jac) else self._evaluate(x)
+        return self._gradient_at(x, f, g)
+
+    @property
+    def gradient_eps(self) -> float:
+        """Relative error to be expected in a gradient: rounding, or that of the differences."""
+        if not isinstance(self._jac, str):
+            return self.space.eps
+        order = DIFFERENCE_ORDERS[self._jac]
+        # As in _differences, f is a float64 at best.
+        return max(self.space.eps, float(np.finfo(np.float64).eps)) ** (order / (order + 1))
 
     def shaped(self, x: Array) -> Array:
         """Return a copy of the flat `x` in the user's shape."""
@@ -135,27 +144,35 @@ class Objective:
             )
         return _to_float(value[0]), value[1]
 
-    def _flat_gradient(self, g: Any) -> Array:
+    def _gradient_at(self, x: Array, f: float, g: Any) -> Array:
+        """Return g at `x`, given f there and what came with it."""
+        self.njev += 1
+        if isinstance(self._jac, str):
+            return self._differences(x, f)
+        if self._jac is not True:
+            g = self._jac(self.shaped(x), *self._args)
+        return self.flat(g, "the gradient")
+
+    def flat(self, g: Any, name: str) -> Array:
+        """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
         xp, device = self.space.xp, self.space.device
-        given, g = g, _own_library(g, "the gradient")
+        given, g = g, _own_library(g, name)
         if array_api_compat.is_numpy_namespace(xp):
             # Where x is NumPy's, as always in a call through SciPy, a JAX or CPU torch gradient is
             # as welcome as there.  Libraries that want no hidden transfer refuse asarray.
             g = np.asarray(g)
         elif array_api_compat.array_namespace(g) is not xp:
             raise TypeError(
-                f"the gradient must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
+                f"{name} must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
             )
-        _require_real(g, "the gradient")
+        _require_real(g, name)
         if tuple(g.shape) not in (self.shape, (self.n,)) and not self.n == math.prod(g.shape) == 1:
             raise ValueError(
-                f"the gradient has shape {tuple(g.shape)}, but x has shape {self.shape}: "
+                f"{name} has shape {tuple(g.shape)}, but x has shape {self.shape}: "
                 f"return that shape or ({self.n},)"
             )
         if device is not None and array_api_compat.device(g) != device:
-            raise ValueError(
-                f"the gradient is on {array_api_compat.device(g)}, but x is on {device}"
-            )
+            raise ValueError(f"{name} is on {array_api_compat.device(g)}, but x is on {device}")
         return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
 
     def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
