@@ -13,7 +13,8 @@ from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.callback import wrap_callback
 from qnsolve.objective import Objective
-from qnsolve.options import LineSearchOptions, SolverOptions, TrustRegionOptions
+from qnsolve.options import CubicOptions, LineSearchOptions, SolverOptions, TrustRegionOptions
+from qnsolve.solvers.arc import minimize_cubic
 from qnsolve.solvers.line_search import minimize_line_search
 from qnsolve.solvers.matrices import build_lsr1
 from qnsolve.solvers.trust_region import minimize_trust_region
@@ -33,6 +34,11 @@ SOLVERS = {
         TrustRegionOptions,
         partial(minimize_trust_region, build_matrix=build_lsr1),
         "the limited-memory SR1 trust-region method",
+    ),
+    "lsr1-arc": Solver(
+        CubicOptions,
+        partial(minimize_cubic, build_matrix=build_lsr1),
+        "adaptive cubic regularisation with the limited-memory SR1 matrix",
     ),
     "lsr1-ls": Solver(
         LineSearchOptions,
@@ -117,9 +123,14 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
 
 
 lsr1_tr = _callable("lsr1-tr")
+lsr1_arc = _callable("lsr1-arc")
 lsr1_ls = _callable("lsr1-ls")
 
-METHODS: dict[str, Callable[..., OptimizeResult]] = {"lsr1-tr": lsr1_tr, "lsr1-ls": lsr1_ls}
+METHODS: dict[str, Callable[..., OptimizeResult]] = {
+    "lsr1-tr": lsr1_tr,
+    "lsr1-arc": lsr1_arc,
+    "lsr1-ls": lsr1_ls,
+}
 """Callables by name, for ``qnsolve.minimize``."""
 
 
@@ -133,17 +144,14 @@ def _print_summary(result: OptimizeResult) -> None:
 
 
 def _refuse_restrictions(method: str, bounds: Any, constraints: Any) -> None:
+    way_out = (
+        "use scipy.optimize.minimize(..., method='trust-constr', hess=qnsolve.LSR1Strategy())"
+    )
     if _restricts(bounds):
-        raise ValueError(
-            f"{method} takes no bounds; use scipy.optimize.minimize with method='L-BFGS-B', "
-            "or transform the variables"
-        )
+        raise ValueError(f"{method} takes no bounds; {way_out}, or transform the variables")
     none_given = isinstance(constraints, Sized) and len(constraints) == 0
     if constraints is not None and not none_given:
-        raise ValueError(
-            f"{method} takes no constraints; use scipy.optimize.minimize with "
-            "method='trust-constr', or add a penalty to fun"
-        )
+        raise ValueError(f"{method} takes no constraints; {way_out}, or add a penalty to fun")
 
 
 def _restricts(bounds: Any) -> bool:

@@ -14,13 +14,20 @@ from typing import Any, Self
 
 import numpy as np
 
+from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.scaling import GammaRule, resolve_rule
 
 GTOL = 1e-5
 """Default gtol, as in SciPy; in narrow dtypes it is eps**(1/3), what their gradients can reach."""
 
-NORMS = ("l2",)
-"""Norms of the trust region."""
+REGION_NORMS = ("l2", "shape-inf", "shape-2")
+"""Named norms of the trust region."""
+
+REGULARISER_NORMS = ("shape", "l2")
+"""Named norms of the cubic regulariser."""
+
+WEIGHT_RULES = ("interpolation", "arcs", "cgt")
+"""Named rules for the weight of the regulariser."""
 
 SCIPY_NAMES = {"maxcor": "memory", "eta": "accept"}
 """Options of SciPy's methods whose name here is not to be guessed from theirs."""
@@ -52,11 +59,40 @@ def _flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _norm(name: str, value: Any) -> str:
+def _norm(*names: str) -> Callable[[str, Any], Any]:
+    def check(name: str, value: Any) -> Any:
+        wanted = f"{name} must be one of {names} or a DiagonalNorm"
+        if isinstance(value, DiagonalNorm):
+            return value
+        if not isinstance(value, str):
+            raise TypeError(f"{wanted}, got {type(value).__name__}")
+        if value not in names:
+            raise ValueError(f"{wanted}, got {value!r}")
+        return value
+
+    return check
+
+
+def _rule(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a callable or None, got {type(value).__name__}")
+    return value
+
+
+def _weight_rule(name: str, value: Any) -> Any:
+    wanted = f"{name} must be one of {WEIGHT_RULES} or a callable"
+    if isinstance(value, str) and value not in WEIGHT_RULES:
+        raise ValueError(f"{wanted}, got {value!r}")
+    if not isinstance(value, str) and not callable(value):
+        raise TypeError(f"{wanted}, got {type(value).__name__}")
+    return value
+
+
+def _initial_radius(name: str, value: Any) -> float | str | None:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {NORMS}, got {type(value).__name__}")
-    if value not in NORMS:
-        raise ValueError(f"{name} must be one of {NORMS}, got {value!r}")
+        return _RADIUS(name, value)
+    if value != "gradient":
+        raise ValueError(f'{name} must be a number > 0, "gradient" or None, got {value!r}')
     return value
 
 
@@ -188,21 +224,47 @@ class SolverOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrustRegionOptions(SolverOptions):
-    """Options of the trust-region solvers, on top of :class:`SolverOptions`.
+class ModelOptions(SolverOptions):
+    """Options of the solvers that trust a model as far as it has proved right.
 
     Parameters
     ----------
     gamma : float, str or callable
-        Curvature of the model off the stored pairs, B0 = gamma I: a number, the name of a rule or a
-        rule (:mod:`qnsolve.quasi_newton.scaling`).  Default "window-max" (ACM Algorithm 1030).
-    norm : {"l2"}
-        Norm of the region; radii are lengths in it.
-    initial_radius : float, > 0 and finite, or None
-        Radius of the first region, which the first step reaches.  Default None: chosen from x0, f
-        and g there.
+        Curvature of the model off the stored pairs, B0 = gamma I (gamma A in the norm of A): a
+        number, the name of a rule or a rule (:mod:`qnsolve.quasi_newton.scaling`).  Default
+        "window-max" (ACM Algorithm 1030).
+    store_rejected : bool
+        Offer the pair of a rejected step to the memory too: it says where the model was wrong.
+        Default True, as in Nocedal and Wright (2006), Algorithm 6.2.
+    matrix : callable or None
+        ``matrix(gradient, options, initial_gamma)`` replaces the method's matrix
+        (:mod:`qnsolve.solvers.matrices`).  Default None.
+    first_step : callable or None
+        Replaces the model's first step (:mod:`qnsolve.solvers.first_step`).  Default None.
+    """
+
+    gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
+    store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
+    matrix: Callable | None = field(default=None, metadata=_checked_by(_rule))
+    first_step: Callable | None = field(default=None, metadata=_checked_by(_rule))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustRegionOptions(ModelOptions):
+    """Options of the trust-region solvers, on top of :class:`ModelOptions`.
+
+    Parameters
+    ----------
+    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
+        Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
+    initial_radius : float, > 0 and finite, "gradient" or None
+        Radius of the first region, which the first step reaches; "gradient" is the norm of the
+        gradient at x0.  Default None: chosen from x0, f and g there.
     max_radius : float, > 0
         The radius never grows beyond it.  Default inf.
+    radius_rule : callable or None
+        ``radius_rule(radius, outcome, options)`` (:mod:`qnsolve.solvers.radius`).  Default None:
+        interpolation along the step.
     accept : float, in [0, 1)
         A step is taken where the actual reduction of f is more than `accept` times the predicted
         one.  Default 1e-4, in the range (0, 1e-3) of Nocedal and Wright (2006), Algorithm 6.2.
@@ -211,9 +273,6 @@ class TrustRegionOptions(SolverOptions):
     grow_above : float, in (0, 1) and > shrink_below
         The radius grows where the ratio is more and the step used the region.  Default 0.75, as in
         the same algorithm.
-    store_rejected : bool
-        Offer the pair of a rejected step to the memory too: it says where the model was wrong.
-        Default True, as in the same algorithm.
 
     Raises
     ------
@@ -228,14 +287,13 @@ class TrustRegionOptions(SolverOptions):
     ValueError: accept must be <= shrink_below, got 0.2 and 0.1
     """
 
-    gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
-    norm: str = field(default="l2", metadata=_checked_by(_norm))
-    initial_radius: float | None = field(default=None, metadata=_checked_by(_RADIUS))
+    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*REGION_NORMS)))
+    initial_radius: float | str | None = field(default=None, metadata=_checked_by(_initial_radius))
     max_radius: float = field(default=math.inf, metadata=_checked_by(_POSITIVE))
+    radius_rule: Callable | None = field(default=None, metadata=_checked_by(_rule))
     accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
     shrink_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
     grow_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -249,10 +307,72 @@ class TrustRegionOptions(SolverOptions):
                 "shrink_below must be < grow_above, "
                 f"got {self.shrink_below!r} and {self.grow_above!r}"
             )
-        if self.initial_radius is not None and self.initial_radius > self.max_radius:
+        given = self.initial_radius
+        if isinstance(given, float) and given > self.max_radius:
             raise ValueError(
-                "initial_radius must be <= max_radius, "
-                f"got {self.initial_radius!r} and {self.max_radius!r}"
+                f"initial_radius must be <= max_radius, got {given!r} and {self.max_radius!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubicOptions(ModelOptions):
+    """Options of the cubic-regularisation solver, on top of :class:`ModelOptions`.
+
+    Parameters
+    ----------
+    norm : {"shape", "l2"} or DiagonalNorm
+        Norm of the regulariser, as in :func:`qnsolve.solve_cubic`.  Default "shape".
+    initial_weight : float, > 0 and finite, or None
+        Weight w of the first model, in the unit of f over that of `norm` cubed.  Default None: with
+        it the first step has the length that the trust-region method's would have.
+    weight_rule : {"interpolation", "arcs", "cgt"} or callable
+        How w follows the ratio of the actual to the predicted reduction
+        (:mod:`qnsolve.solvers.weight`).  Default "interpolation".
+    accept : float, in [0, 1)
+        A step is taken where that ratio is more than `accept`.  Default 1e-4.
+    grow_below : float, in (0, 1) and >= accept
+        The weight grows where the ratio is less.  Default 0.1 (Cartis, Gould and Toint 2011).
+    shrink_above : float, in (0, 1) and > grow_below
+        The weight shrinks where the ratio is more.  Default 0.75.
+    longest_step : float, > 0
+        A step longer than `longest_step` times the longest of those recently taken is not
+        evaluated; the weight is raised instead.  Before one has been taken, the length of the
+        first step is the limit.  Default 100.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> CubicOptions(shrink_above=0.05)
+    Traceback (most recent call last):
+    ...
+    ValueError: grow_below must be < shrink_above, got 0.1 and 0.05
+    """
+
+    norm: str | DiagonalNorm = field(
+        default="shape", metadata=_checked_by(_norm(*REGULARISER_NORMS))
+    )
+    initial_weight: float | None = field(default=None, metadata=_checked_by(_RADIUS))
+    weight_rule: str | Callable = field(default="interpolation", metadata=_checked_by(_weight_rule))
+    accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
+    grow_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    shrink_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    longest_step: float = field(default=100.0, metadata=_checked_by(_POSITIVE))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A step rejected without a larger weight would be tried again for ever.
+        if self.accept > self.grow_below:
+            raise ValueError(
+                f"accept must be <= grow_below, got {self.accept!r} and {self.grow_below!r}"
+            )
+        if self.grow_below >= self.shrink_above:
+            raise ValueError(
+                "grow_below must be < shrink_above, "
+                f"got {self.grow_below!r} and {self.shrink_above!r}"
             )
 
 

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from qnsolve.options import SolverOptions, TrustRegionOptions
+from qnsolve.norms import DiagonalNorm
+from qnsolve.options import CubicOptions, ModelOptions, SolverOptions, TrustRegionOptions
 
 EPS64 = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
@@ -28,13 +29,16 @@ def test_defaults():
         "disp": False,
         "history": False,
         "gamma": "window-max",
+        "store_rejected": True,
+        "matrix": None,
+        "first_step": None,
         "norm": "l2",
         "initial_radius": None,
         "max_radius": math.inf,
+        "radius_rule": None,
         "accept": 1e-4,
         "shrink_below": 0.1,
         "grow_above": 0.75,
-        "store_rejected": True,
     }
 
 
@@ -47,7 +51,7 @@ def test_tolerances_follow_the_dtype():
 def test_options_are_frozen_and_every_field_is_documented():
     with pytest.raises(dataclasses.FrozenInstanceError):
         from_user().memory = 3
-    for cls in (SolverOptions, TrustRegionOptions):
+    for cls in (SolverOptions, ModelOptions, TrustRegionOptions, CubicOptions):
         for name in cls.__annotations__:
             assert f"\n    {name} : " in cls.__doc__
 
@@ -82,7 +86,7 @@ def test_tol_is_another_name_of_gtol(given, gtol):
         ("eta", "did you mean 'accept'"),
         ("initial_trust_radius", "did you mean 'initial_radius'"),
         ("max_trust_radius", "did you mean 'max_radius'"),
-        ("zzz", "the options are memory, gtol, .*, store_rejected$"),
+        ("zzz", "the options are memory, gtol, .*, grow_above$"),
     ],
 )
 def test_unknown_option_names_the_nearest(name, words):
@@ -107,39 +111,68 @@ CASES = [
     ("disp", 1, [], [True, False]),
     ("history", "yes", [], [True, False]),
     ("gamma", None, [0.0, math.nan, "no-such-rule"], [-1.0, 2, "latest", lambda *_: 1.0]),
-    ("norm", 2, ["l1", ""], ["l2"]),
-    ("initial_radius", "1", [0.0, -1.0, math.nan, math.inf], [1e-300, 5, None]),
+    ("store_rejected", 0, [], [True, False]),
+    ("matrix", "lsr1", [], [print, None]),
+    ("first_step", 1, [], [print, None]),
+    ("norm", 2, ["l1", "", "shape"], ["l2", "shape-inf", "shape-2", DiagonalNorm(np.ones(2))]),
+    (
+        "initial_radius",
+        1j,
+        [0.0, -1.0, math.nan, math.inf, "steps"],
+        [1e-300, 5, None, "gradient"],
+    ),
     ("max_radius", None, [0.0, -1.0, math.nan], [1e-9, math.inf]),
+    ("radius_rule", "halve", [], [print, None]),
     ("accept", 1j, [-1e-9, 1.0, math.nan], [0, 0.1]),
     ("shrink_below", None, [0.0, 1.0, math.nan], [1e-4, 0.5]),
     ("grow_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
-    ("store_rejected", 0, [], [True, False]),
+]
+CUBIC_CASES = [
+    ("norm", None, ["shape-inf", ""], ["shape", "l2", DiagonalNorm(np.ones(2))]),
+    ("initial_weight", "1", [0.0, -1.0, math.nan, math.inf], [1e-300, 5, None]),
+    ("weight_rule", 3, ["halve", ""], ["interpolation", "arcs", "cgt", print]),
+    ("accept", 1j, [-1e-9, 1.0, math.nan], [0, 0.1]),
+    ("grow_below", None, [0.0, 1.0, math.nan], [1e-4, 0.5]),
+    ("shrink_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
+    ("longest_step", None, [0.0, -1.0, math.nan], [0.5, math.inf]),
+]
+ALL_CASES = [(TrustRegionOptions, *case) for case in CASES] + [
+    (CubicOptions, *case) for case in CUBIC_CASES
 ]
 
 
 def test_every_option_has_a_case():
-    assert [case[0] for case in CASES] == [f.name for f in dataclasses.fields(TrustRegionOptions)]
+    names = [f.name for f in dataclasses.fields(TrustRegionOptions)]
+    assert [case[0] for case in CASES] == names
+    shared = [f.name for f in dataclasses.fields(ModelOptions)]
+    cubic = [f.name for f in dataclasses.fields(CubicOptions)]
+    assert [*shared, *(case[0] for case in CUBIC_CASES)] == cubic
+    assert set(shared) <= set(names)
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, wrong) for name, wrong, _, _ in CASES])
-def test_wrong_type_is_named(name, value):
+@pytest.mark.parametrize(
+    ("cls", "name", "value"), [(cls, name, wrong) for cls, name, wrong, _, _ in ALL_CASES]
+)
+def test_wrong_type_is_named(cls, name, value):
     with pytest.raises(TypeError, match=rf"^{name} must be .*got {type(value).__name__}"):
-        TrustRegionOptions(**{name: value})
+        cls(**{name: value})
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, _, out, _ in CASES for value in out]
+    ("cls", "name", "value"),
+    [(cls, name, value) for cls, name, _, out, _ in ALL_CASES for value in out],
 )
-def test_value_out_of_range_is_shown_with_the_range(name, value):
+def test_value_out_of_range_is_shown_with_the_range(cls, name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*(got {value!r}|not zero)"):
-        from_user(**{name: value})
+        cls.from_user({name: value}, EPS64)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, *_, edge in CASES for value in edge]
+    ("cls", "name", "value"),
+    [(cls, name, value) for cls, name, *_, edge in ALL_CASES for value in edge],
 )
-def test_value_at_the_edge_is_taken(name, value):
-    assert getattr(from_user(**{name: value}), name) == value
+def test_value_at_the_edge_is_taken(cls, name, value):
+    assert getattr(cls.from_user({name: value}, EPS64), name) == value
 
 
 @pytest.mark.parametrize("name", ["memory", "maxiter", "maxfev", "gtol", "ftol", "gamma"])
@@ -176,3 +209,15 @@ def test_numpy_scalars_become_python_numbers(name, value, kind):
 def test_options_that_contradict_each_other(given, words):
     with pytest.raises(ValueError, match=words):
         from_user(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"accept": 0.2}, "accept must be <= grow_below, got 0.2 and 0.1"),
+        ({"grow_below": 0.8}, "grow_below must be < shrink_above, got 0.8 and 0.75"),
+    ],
+)
+def test_cubic_options_that_contradict_each_other(given, words):
+    with pytest.raises(ValueError, match=words):
+        CubicOptions(**given)

@@ -149,6 +149,12 @@ def starting_radius(x_norm: float, f: float, g_norm: float) -> float:
     return min(by_size, by_value) if by_value > 0.0 else by_size
 
 
+def first_gamma(g_norm: float, length: float) -> float:
+    """Return the gamma with which the minimiser of the first model has the length asked for."""
+    gamma = g_norm / length
+    return gamma if 0.0 < gamma < math.inf else 1.0
+
+
 def all_finite(f: float, g_norm: float) -> bool:
     """Tell whether a value and the norm of its gradient are finite."""
     return math.isfinite(f) and math.isfinite(g_norm)

@@ -1,0 +1,108 @@
+"""The quadratic model that travels with an iterate, in the variables of its norm."""
+
+from __future__ import annotations
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.norms import DiagonalNorm
+from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.scaled import ScaledMatrix
+from qnsolve.quasi_newton.spectrum import FAST
+from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.subproblem.model import QuadraticModel
+
+
+class EuclideanNorm:
+    """The l2 norm, with the methods of a DiagonalNorm."""
+
+    def __init__(self, space: VectorSpace) -> None:
+        self.space = space
+        self.norm = self.dual_norm = space.norm
+
+    def to_ball(self, s: Array) -> Array:
+        return s
+
+    def from_ball(self, p: Array) -> Array:
+        return p
+
+
+Metric = EuclideanNorm | DiagonalNorm
+
+
+class LocalModel:
+    r"""Gradient g at the iterate and matrix B, kept up to date with one pass over the pairs a step.
+
+    Lengths of steps are measured in the norm of `metric` and gradients in its dual.  The matrix
+    lives in the variables p = A^{1/2} s in which that norm is Euclidean, so that B0 = gamma A.
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+        Gradient at the start.
+    matrix : LSR1, LBFGS or another matrix with their surface
+        In the variables p; empty.
+    metric : DiagonalNorm or EuclideanNorm
+        A.
+    """
+
+    def __init__(self, g: Array, matrix: CompactMatrix, metric: Metric) -> None:
+        self.gradient = g
+        self.matrix = matrix
+        self.metric = metric
+        self._tracked = TrackedGradient.of(metric.from_ball(g), matrix.pairs)
+
+    @property
+    def gradient_norm(self) -> float:
+        """||g|| in the dual norm."""
+        return self._tracked.norm
+
+    def quadratic(self) -> QuadraticModel:
+        """Return the model at the iterate; valid until the next pair is stored."""
+        B = self.matrix.spectrum(FAST)
+        if isinstance(self.metric, DiagonalNorm):
+            B = ScaledMatrix(B, self.metric)
+        return QuadraticModel(self.gradient, B, products=self._tracked.products)
+
+    def learn(
+        self, step: Array, g_new: Array, norm_new: float, *, offer: bool = True, move: bool
+    ) -> bool:
+        """Take in the gradient at the end of a step; return whether its pair was stored.
+
+        Parameters
+        ----------
+        step, g_new : array, shape (n,)
+        norm_new : float
+            ||g_new|| in the dual norm.
+        offer : bool
+            Offer the pair to the matrix.
+        move : bool
+            Make the end of the step the iterate.
+        """
+        tracked, y, y_products = self._tracked.change_to(self.metric.from_ball(g_new), norm_new)
+        p = self.metric.to_ball(step)
+        stored = offer and self.matrix.update(p, y, y_products=y_products).stored
+        if move:
+            self.gradient, self._tracked = g_new, tracked
+        if stored:
+            self._tracked.account_for_newest()
+        return stored
+
+
+def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
+    """Return the metric that an option `norm` asks for: Euclidean for a name.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If its diagonal does not belong to the vectors of `space`.
+    """
+    if not isinstance(norm, DiagonalNorm):
+        return EuclideanNorm(space)
+    if norm.space.size != space.size:
+        raise ValueError(f"norm is for n = {norm.space.size}, x0 has n = {space.size}")
+    if norm.space.xp is not space.xp or norm.space.dtype != space.dtype:
+        raise TypeError(
+            "the diagonal of norm must have the array library and dtype of x0, got "
+            f"{norm.space.dtype} of {norm.space.xp.__name__}, not "
+            f"{space.dtype} of {space.xp.__name__}"
+        )
+    return norm

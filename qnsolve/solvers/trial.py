@@ -1,0 +1,150 @@
+"""A trial step: evaluated, judged against the model, learnt from, and taken or not.
+
+What the trust-region and the cubic-regularisation loops have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.norms import DiagonalNorm
+from qnsolve.objective import Objective
+from qnsolve.options import ModelOptions
+from qnsolve.result import Status
+from qnsolve.solvers.common import (
+    Run,
+    actual_reduction,
+    all_finite,
+    is_unbounded,
+    progress_at_rounding,
+)
+from qnsolve.solvers.local_model import LocalModel
+from qnsolve.subproblem.model import SubproblemResult
+
+
+@dataclass
+class Iterate:
+    """The current point, its value, and the model of the function around it."""
+
+    x: Array
+    f: float
+    f_start: float
+    model: LocalModel
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial step was worth.
+
+    Attributes
+    ----------
+    length : float
+        Length in the region's norm, or of the longest block of the regulariser's.
+    length_2 : float
+        Length in the l2 norm (in the metric A where there is one).
+    slope, slope_new : float
+        Derivative of f along the step at its beginning and at its end.
+    predicted, reduction, ratio : float
+        Reduction of the model, of f, and their ratio.
+    finite : bool
+        Whether f and its gradient are finite at the end; where not, the last four are NaN.
+    accepted : bool
+        Whether the step was taken.
+    status : Status or None
+        Why the run ends here, if it does.
+    """
+
+    length: float
+    length_2: float
+    slope: float
+    predicted: float
+    slope_new: float = np.nan
+    reduction: float = np.nan
+    ratio: float = np.nan
+    finite: bool = True
+    accepted: bool = False
+    status: Status | None = None
+
+
+def try_step(
+    at: Iterate, trial: SubproblemResult, objective: Objective, options: ModelOptions, run: Run
+) -> Outcome:
+    """Evaluate f and g at the end of `trial`, and take the step, in place, if it is good.
+
+    Notes
+    -----
+    Vectors of length n beside the pairs: x, g, step, trial point, the copy of it that the callable
+    gets, trial gradient, and one temporary.  All but x and g are gone on return.
+    """
+    space, eps = objective.space, objective.space.eps
+    expected = {
+        "length": length_in_norm(trial),
+        "length_2": trial.length,
+        "slope": trial.slope,
+        "predicted": trial.decrease,
+    }
+    step = trial.step
+    x_new = at.x + step
+    f_new, g_new = objective(x_new)
+    norm_new = np.nan if g_new is None else at.model.metric.dual_norm(g_new)
+    if is_unbounded(f_new, at.f_start):
+        at.x, at.f = x_new, f_new
+        at.model.gradient = g_new if np.isfinite(norm_new) else space.zeros(space.size) + np.nan
+        return Outcome(**expected, accepted=True, status=Status.UNBOUNDED)
+    if not all_finite(f_new, norm_new):
+        return Outcome(**expected, finite=False)
+    # 1. Ratio of the actual to the predicted reduction.
+    slope, slope_new = expected["slope"], space.dot(g_new, step)
+    reduction = actual_reduction(at.f, f_new, slope, slope_new, eps)
+    ratio = reduction / expected["predicted"]
+    accepted = ratio > options.accept or progress_at_rounding(
+        at.f, f_new, at.model.gradient_norm, norm_new, eps
+    )
+    fall = at.f - f_new
+    # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
+    offered = accepted or options.store_rejected
+    stored = at.model.learn(step, g_new, norm_new, offer=offered, move=accepted)
+    run.skipped += offered and not stored
+    # 3. Move.
+    if accepted:
+        at.x, at.f = x_new, f_new
+    status = Status.FTOL if accepted and 0.0 < fall <= options.ftol * abs(at.f) else None
+    return Outcome(
+        **expected,
+        slope_new=slope_new,
+        reduction=reduction,
+        ratio=ratio,
+        accepted=accepted,
+        status=status,
+    )
+
+
+def close(
+    at: Iterate, outcome: Outcome, objective: Objective, run: Run, **size: float
+) -> Status | None:
+    """Report the iteration and return why the run is over, or None.
+
+    `size` is the radius or weight for the next model, by name.
+    """
+    gradient = at.model.gradient
+    g_norm_inf = objective.space.norm_inf(gradient)
+    record = {"gnorm": g_norm_inf, **size, "ratio": outcome.ratio}
+    record["n_pairs"] = at.model.matrix.n_pairs
+    stopped = run.after_step(at.x, at.f, gradient, outcome.accepted, record)
+    if outcome.status is not None:
+        return outcome.status
+    return run.before_step(g_norm_inf) if stopped is None else stopped
+
+
+def named_norm(norm: str | DiagonalNorm) -> str:
+    """Return the name, in the variables of its metric, of the norm that an option asks for."""
+    return "l2" if isinstance(norm, DiagonalNorm) else norm
+
+
+def length_in_norm(trial: SubproblemResult) -> float:
+    """Return the length of a step in the norm of its region or regulariser: its longest block."""
+    v = np.append(trial.reduced.par, trial.reduced.perp)
+    return float(trial.term.lengths(v).max())
