@@ -29,7 +29,14 @@ LAYERS = {
     "qnsolve.interface": 6,
 }
 # Leaves: no solver imports them, and they may import anything.
-LEAVES = {"qnsolve.verify", "qnsolve.problems", "qnsolve.plotting", "qnsolve.__main__", "qnsolve"}
+LEAVES = {
+    "qnsolve.verify",
+    "qnsolve.problems",
+    "qnsolve.plotting",
+    "qnsolve.profiling",
+    "qnsolve.__main__",
+    "qnsolve",
+}
 
 
 def modules():

@@ -1,0 +1,39 @@
+"""Comparison of solvers by evaluations: runs, profiles and tables; no solver imports it."""
+
+from qnsolve.profiling.contenders import (
+    DEFAULT_CONTENDERS,
+    REFERENCE,
+    Contender,
+    parse_contender,
+)
+from qnsolve.profiling.measure import GTOL, TESTS, Objective, Run, measure, objective_of
+from qnsolve.profiling.report import report, table
+from qnsolve.profiling.statistics import (
+    Comparison,
+    by_solver,
+    compare,
+    cost_table,
+    data_profile,
+    performance_profile,
+)
+
+__all__ = [
+    "DEFAULT_CONTENDERS",
+    "GTOL",
+    "REFERENCE",
+    "TESTS",
+    "Comparison",
+    "Contender",
+    "Objective",
+    "Run",
+    "by_solver",
+    "compare",
+    "cost_table",
+    "data_profile",
+    "measure",
+    "objective_of",
+    "parse_contender",
+    "performance_profile",
+    "report",
+    "table",
+]
