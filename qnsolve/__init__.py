@@ -3,12 +3,13 @@
 from qnsolve import verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
-from qnsolve.methods import lsr1_ls, lsr1_tr
+from qnsolve.methods import lsr1_arc, lsr1_ls, lsr1_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaled import ScaledMatrix
+from qnsolve.quasi_newton.scipy_adapters import LBFGSStrategy, LSR1Strategy, as_linear_operator
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
 from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic, steihaug_cg
@@ -22,6 +23,8 @@ __all__ = [
     "Certificate",
     "DiagonalNorm",
     "KrylovResult",
+    "LBFGSStrategy",
+    "LSR1Strategy",
     "PartialSpectrum",
     "QuadraticModel",
     "ScaledMatrix",
@@ -30,8 +33,10 @@ __all__ = [
     "SubproblemStatus",
     "UpdateStatus",
     "__version__",
+    "as_linear_operator",
     "gltr",
     "lanczos_cubic",
+    "lsr1_arc",
     "lsr1_ls",
     "lsr1_tr",
     "minimize",
