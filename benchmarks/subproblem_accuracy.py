@@ -1,6 +1,6 @@
 """Worst residuals of the exact subproblem solvers over many random cases.
 
-    python benchmarks/subproblem_accuracy.py [--cases 100000] [--seed 0] [--markdown]
+    python benchmarks/subproblem_accuracy.py [--cases 100000] [--seed 0] [--only NAME] [--markdown]
 
 Two kinds of input.  `spectrum`: eigenvalues of either sign with zeros, repeats and gaps of 1e-12,
 scales from 1e-6 to 1e6, radius or weight from 1e-8 to 1e8, with an explicit orthonormal basis.
@@ -110,8 +110,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=100_000, help="cases for each solver")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=list(SOLVERS), help="one solver; the cases are the same")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     args = parser.parse_args()
+    solvers = {args.only: SOLVERS[args.only]} if args.only else SOLVERS
     rng = np.random.default_rng(args.seed)
     worst = defaultdict(lambda: np.zeros(5))
     count, unsolved = defaultdict(int), 0
@@ -126,7 +128,7 @@ def main() -> None:
             spectrum = B.spectrum()
         model = qnsolve.QuadraticModel(random_gradient(rng, spectrum, case), B)
         parameter = 10.0 ** rng.uniform(-8, 8)
-        for name, (solve, bound) in SOLVERS.items():
+        for name, (solve, bound) in solvers.items():
             result = solve(model, parameter)
             unsolved += result.status is not qnsolve.SubproblemStatus.SOLVED
             key = (name, kind, case)
@@ -145,7 +147,7 @@ def main() -> None:
         if SOLVERS[key[0]][1] is None:
             cells[-1] = "-"
         print(row.format(*key, count[key], *cells))
-    print(f"\nNot solved: {unsolved} of {args.cases * len(SOLVERS)}.")
+    print(f"\nNot solved: {unsolved} of {args.cases * len(solvers)}.")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -53,24 +54,40 @@ class UpdateStatus(Enum):
 class Inner:
     """The inverse of the symmetric inner matrix, as ``half diag(weights) half'``."""
 
-    def __init__(self, matrix: np.ndarray, scale: np.ndarray) -> None:
-        """Diagonalise `matrix` after dividing row and column j by ``scale[j]``.
+    def __init__(self, matrix: np.ndarray, scale: np.ndarray, unit: float = 1.0) -> None:
+        """Diagonalise `matrix` after dividing it by `unit`, and row and column j by ``scale[j]``.
 
-        `scale` bounds the entries of the scaled matrix by 1, and its rounding error by eps.
+        They bound the entries of the scaled matrix by 1, and its rounding error by eps.
         """
-        eigenvalues, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
+        eigenvalues, vectors = np.linalg.eigh(matrix / scale[:, None] / scale / unit)
         self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
         self.half = vectors / scale[:, None]
-        self.weights = 1.0 / eigenvalues if self.usable else np.full_like(eigenvalues, np.nan)
+        weights = 1.0 / eigenvalues / unit if self.usable else np.full_like(eigenvalues, np.nan)
+        self.weights = weights
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         return self.half @ (self.weights * (self.half.T @ b))
 
 
+class Judgement(NamedTuple):
+    """What becomes of a candidate memory: the blocks that are kept, and their inner matrix.
+
+    `inner` is None where the newest pair was refused for itself.
+    """
+
+    status: UpdateStatus
+    kept: GramBlocks
+    inner: Inner | None
+
+    @property
+    def stored(self) -> bool:
+        return self.status.stored
+
+
 class CompactMatrix:
     """``B = gamma I + V M^{-1} V'`` with V combined from the stored pairs.
 
-    Subclasses say which pairs they take (:meth:`_judge`) and what V and M are
+    Subclasses say which pairs they take (:meth:`_judge_newest`) and what V and M are
     (:meth:`_factor`, :meth:`_columns`).
     """
 
@@ -136,13 +153,6 @@ class CompactMatrix:
     def update(self, s: Array, y: Array, *, y_products: np.ndarray | None = None) -> UpdateStatus:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
 
-        The decision is taken on the memory as it would be, with the oldest pair evicted if it is
-        full.  A pair that is refused leaves the matrix as it was, though the rule for gamma may
-        remember its y'y / s'y, and an empty matrix takes a gamma that satisfies the pair alone.
-        Where older pairs make the inner matrix singular, the oldest are dropped until it is not.
-        Of the gamma that the rule proposes and the present one, that which keeps more pairs is
-        taken; the proposed one if they keep the same.
-
         Parameters
         ----------
         s, y : array, shape (n,)
@@ -157,6 +167,19 @@ class CompactMatrix:
 
         Notes
         -----
+        1. The decision is taken on the memory as it would be, with the oldest pair evicted if it
+           is full.  Where older pairs make the inner matrix singular, the oldest are dropped until
+           it is not.
+        2. The rule proposes a gamma.  If not every pair can be kept with it, the present gamma is
+           tried too, and the one that keeps more pairs is taken; the proposed one if they keep the
+           same.  A rule's gamma that B cannot start from counts as the present one.
+        3. A pair that is refused leaves the matrix as it was, with two exceptions: the rule
+           remembers its y'y / s'y, and an empty matrix takes a gamma that satisfies the pair.
+
+        Another unit of x or f (s and y multiplied by one number each, and gamma with them)
+        multiplies B and changes no decision but those at the edge of rounding; in an LSR1 powers of
+        two change no bit of it.
+
         Cost: two products with the 2m stored rows, 8 m n flops, and O(m^3) on the host.
         """
         s, y = self._checked(s, "s"), self._checked(y, "y")
@@ -170,21 +193,19 @@ class CompactMatrix:
         proposed = float(self._rule(blocks, self._ratios, self._gamma))
         if not self._allows(proposed):
             proposed = self._gamma
-        gamma, (status, kept) = proposed, self._judge(blocks, proposed)
-        complete = status.stored or status is UpdateStatus.SATISFIED
-        if proposed != self._gamma and not (complete and len(kept) == len(blocks)):
-            other, kept_by_other = self._judge(blocks, self._gamma)
-            if other.stored and not (status.stored and len(kept) >= len(kept_by_other)):
-                gamma, status, kept = self._gamma, other, kept_by_other
-        if status is UpdateStatus.SATISFIED and self.n_pairs == 0:
+        gamma, chosen = proposed, self._judge(blocks, proposed)
+        complete = chosen.stored or chosen.status is UpdateStatus.SATISFIED
+        if proposed != self._gamma and not (complete and len(chosen.kept) == len(blocks)):
+            other = self._judge(blocks, self._gamma)
+            if other.stored and not (chosen.stored and len(chosen.kept) >= len(other.kept)):
+                gamma, chosen = self._gamma, other
+        if chosen.status is UpdateStatus.SATISFIED and self.n_pairs == 0:
             # gamma I alone has the curvature of the pair.
             self._gamma, self._spectrum = gamma, None
-        if status.stored:
-            self.pairs.store(s, y, pair, keep=len(kept) - 1)
-            self._gamma = gamma
-            self._inner = self._factor(kept, gamma)
-            self._spectrum = None
-        return status
+        if chosen.stored:
+            self.pairs.store(s, y, pair, keep=len(chosen.kept) - 1)
+            self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
+        return chosen.status
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""
@@ -229,7 +250,7 @@ class CompactMatrix:
 
     def to_dense(self) -> np.ndarray:
         """Return B as an (n, n) float64 NumPy array; for small n."""
-        return np.stack([to_host(self.matvec(self.space.unit(j))) for j in range(self.n)], axis=1)
+        return dense_of(self.matvec, self.space)
 
     def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
         """Return the eigenvalues of B and the coordinates in which it is diagonal.
@@ -285,15 +306,19 @@ class CompactMatrix:
         """Tell whether B0 = gamma I is a matrix to start from."""
         return bool(np.isfinite(gamma) and gamma != 0.0)
 
-    def _judge(self, blocks: GramBlocks, gamma: float) -> tuple[UpdateStatus, GramBlocks]:
-        """Return whether the newest pair of `blocks` is taken, and the blocks left with it."""
+    def _judge(self, blocks: GramBlocks, gamma: float) -> Judgement:
+        """Return whether the newest pair of `blocks` is taken, and what is left with it."""
         while True:
-            status = self._judge_newest(blocks, gamma)
+            status, inner = self._judge_newest(blocks, gamma), None
+            if status.stored:
+                inner = self._factor(blocks, gamma)
+                status = status if inner.usable else UpdateStatus.ILL_CONDITIONED
             if status is not UpdateStatus.ILL_CONDITIONED or len(blocks) == 1:
-                return status, blocks
+                return Judgement(status, blocks, inner)
             blocks = blocks.newest(len(blocks) - 1)
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        """Return whether the newest pair is taken if the matrix with it in can be factored."""
         raise NotImplementedError
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
@@ -301,3 +326,8 @@ class CompactMatrix:
 
     def _columns(self) -> Columns:
         raise NotImplementedError
+
+
+def dense_of(matvec: Callable[[Array], Array], space: VectorSpace) -> np.ndarray:
+    """Return the matrix with the products `matvec` as an (n, n) float64 NumPy array."""
+    return np.stack([to_host(matvec(space.unit(j))) for j in range(space.size)], axis=1)

@@ -91,8 +91,7 @@ class LBFGS(CompactMatrix):
         curvature = blocks.SY[-1, -1]
         if not curvature > MIN_COSINE * blocks.s_norms[-1] * blocks.y_norms[-1]:
             return UpdateStatus.SMALL_CURVATURE
-        usable = self._factor(blocks, gamma).usable
-        return UpdateStatus.STORED if usable else UpdateStatus.ILL_CONDITIONED
+        return UpdateStatus.STORED
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
         # In the basis [S Y] the middle matrix is -[S'S / gamma, L / gamma; L' / gamma, -D]^{-1}.

@@ -93,14 +93,13 @@ class LSR1(CompactMatrix):
         )
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        M, scale = _inner_matrix(blocks, gamma), _inner_scale(blocks, gamma)
+        M, lengths, columns = _inner_matrix(blocks, gamma)
         # 1. The matrix of the other pairs, and w = M_old^{-1} Psi_old' s.
-        old = Inner(M[:-1, :-1], scale[:-1])
+        old = _inverse(M[:-1, :-1], lengths[:-1], columns[:-1])
         if not old.usable:
             return UpdateStatus.ILL_CONDITIONED
         w = old.solve(M[:-1, -1])
         # 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r.
-        columns = _column_scale(blocks, gamma)
         direction = columns * np.append(-w, 1.0)
         size = np.abs(direction).sum()
         direction = direction / size
@@ -110,13 +109,12 @@ class LSR1(CompactMatrix):
         # 3. r carries the rounding error of all that was added up in it; |r|^2 is a difference.
         if square <= len(blocks) * self.space.product_eps:
             return UpdateStatus.SATISFIED
-        if not abs(denominator) >= self._skip * blocks.s_norms[-1] * r_norm:
+        if not abs(denominator) >= self._skip * lengths[-1] * r_norm:
             return UpdateStatus.SMALL_DENOMINATOR
-        # 4. The matrix with the pair in it.
-        return UpdateStatus.STORED if Inner(M, scale).usable else UpdateStatus.ILL_CONDITIONED
+        return UpdateStatus.STORED
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        return Inner(_inner_matrix(blocks, gamma), _inner_scale(blocks, gamma))
+        return _inverse(*_inner_matrix(blocks, gamma))
 
     def _columns(self) -> Columns:
         rows = self.pairs.s_rows
@@ -126,9 +124,17 @@ class LSR1(CompactMatrix):
         return Columns(selection, _column_scale(self.pairs.blocks(), self._gamma))
 
 
-def _inner_matrix(blocks: GramBlocks, gamma: float) -> np.ndarray:
-    """Return L + D + L' - gamma S'S."""
-    return np.tril(blocks.SY) + np.tril(blocks.SY, -1).T - gamma * blocks.SS
+def _inner_matrix(blocks: GramBlocks, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return L + D + L' - gamma S'S, of entries s_i'psi_j, with bounds of |s_i| and |psi_j|."""
+    M = np.tril(blocks.SY) + np.tril(blocks.SY, -1).T - gamma * blocks.SS
+    return M, blocks.s_norms, _column_scale(blocks, gamma)
+
+
+def _inverse(M: np.ndarray, lengths: np.ndarray, columns: np.ndarray) -> Inner:
+    """Return the inverse of an inner matrix with ``|M_ij| <= lengths[i] columns[j]``."""
+    # The root of a ratio is the same in any unit of s and y, to the last bit in powers of two.
+    scale = np.sqrt(lengths / lengths[:1]) * np.sqrt(columns / columns[:1])
+    return Inner(M, scale, float(np.prod(lengths[:1]) * np.prod(columns[:1])))
 
 
 def _scaled_psi_gram(blocks: GramBlocks, gamma: float, scale: np.ndarray) -> np.ndarray:
@@ -142,8 +148,3 @@ def _scaled_psi_gram(blocks: GramBlocks, gamma: float, scale: np.ndarray) -> np.
 def _column_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
     """Return |y_j| + |gamma| |s_j|, to which the rounding error of psi_j is proportional."""
     return blocks.y_norms + abs(gamma) * blocks.s_norms
-
-
-def _inner_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
-    """Return the scale that bounds every entry s_i'psi_j of the inner matrix by 1."""
-    return np.sqrt(blocks.s_norms * _column_scale(blocks, gamma))

@@ -6,7 +6,7 @@ import numpy as np
 
 from qnsolve.array import Array, to_host
 from qnsolve.norms import DiagonalNorm
-from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus
+from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus, dense_of
 from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum
 
 
@@ -87,9 +87,7 @@ class ScaledMatrix:
 
     def to_dense(self) -> np.ndarray:
         """Return B as an (n, n) float64 NumPy array; for small n."""
-        space = self.metric.space
-        columns = [to_host(self.matvec(space.unit(j))) for j in range(space.size)]
-        return np.stack(columns, axis=1)
+        return dense_of(self.matvec, self.metric.space)
 
     def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
         """Return the spectrum of A^{-1/2} B A^{-1/2}, the generalised one of B and A."""

@@ -9,15 +9,17 @@ import numpy as np
 
 from qnsolve.array import Array
 from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.arguments import (
+    checked_count,
+    checked_positive,
+    checked_power,
+    checked_tolerance,
+)
 from qnsolve.subproblem.krylov_model import (
     Ball,
     KrylovModel,
     KrylovResult,
     Penalty,
-    checked_count,
-    checked_number,
-    checked_power,
-    checked_tolerance,
     random_unit_vector,
 )
 from qnsolve.subproblem.lanczos import BandLanczos
@@ -138,7 +140,7 @@ def gltr(
     >>> abs(result.decrease - 2.25) < 1e-12, result.certificate().worst < 1e-12
     (True, True)
     """
-    model = KrylovModel.checked(g, hessp, norm, Ball(checked_number(radius, "radius")))
+    model = KrylovModel.checked(g, hessp, norm, Ball(checked_positive(radius, "radius")))
     return _minimise(model, tol, maxiter, restarts, seed, reorthogonalise)
 
 
@@ -204,7 +206,7 @@ def lanczos_cubic(
     >>> abs(sigma * (sigma - 1.0) - 5.0) < 1e-12, result.certificate().worst < 1e-12
     (True, True)
     """
-    term = Penalty(checked_number(weight, "weight"), checked_power(power))
+    term = Penalty(checked_positive(weight, "weight"), checked_power(power))
     model = KrylovModel.checked(g, hessp, norm, term)
     return _minimise(model, tol, maxiter, restarts, seed, reorthogonalise)
 

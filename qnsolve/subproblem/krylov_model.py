@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 
 import array_api_compat
 import numpy as np
@@ -110,8 +109,7 @@ class KrylovModel:
             quotient = operator(v)
             ritz = np.array([np.nan if quotient is None else space.dot(v, quotient)])
         if product is None or np.isnan(ritz).any():
-            # Nothing can be said for a step of a matrix with products that are not finite.
-            return Certificate(np.inf, np.inf, -np.inf, self.term.infeasibility(length))
+            return Certificate.of_nothing(self.term.infeasibility(length))
         curvature = float(np.abs(ritz).max()) + sigma
         size = space.norm(self.gradient) + curvature * length
         residual = space.norm(product + sigma * p + self.gradient)
@@ -178,6 +176,8 @@ class KrylovResult:
         -----
         Costs one product with B, and one more if none was made yet.
         """
+        if self.status is SubproblemStatus.UNBOUNDED:
+            return Certificate.of_nothing()
         return self.model.certify(self.step, float(self.multipliers[0]), self.ritz)
 
 
@@ -185,45 +185,6 @@ def random_unit_vector(space: VectorSpace, rng: np.random.Generator) -> Array:
     """Return a random direction, uniformly distributed; drawn on the host, the same everywhere."""
     v = space.from_host(rng.standard_normal(space.size))
     return v / space.norm(v)
-
-
-def checked_number(value: float, name: str) -> float:
-    """Return a user's positive number as a float, or raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (value > 0.0 and np.isfinite(value)):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
-
-
-def checked_power(power: float) -> float:
-    """Return a user's power of the regulariser as a float, or raise TypeError or ValueError."""
-    power = checked_number(power, "power")
-    if power < 2.0:
-        raise ValueError(f"power must be at least 2, got {power!r}")
-    return power
-
-
-def checked_tolerance(tol: float | None, space: VectorSpace) -> float:
-    """Return a user's tolerance in [0, 1), the square root of the dtype's rounding unless given."""
-    if tol is None:
-        return float(np.sqrt(space.eps))
-    if isinstance(tol, bool) or not isinstance(tol, Real):
-        raise TypeError(f"tol must be a number, got {type(tol).__name__}")
-    if not 0.0 <= tol < 1.0:
-        raise ValueError(f"tol must be in [0, 1), got {tol!r}")
-    return float(tol)
-
-
-def checked_count(value: int | None, name: str, default: int, *, low: int) -> int:
-    """Return a user's whole number of at least `low`, or raise TypeError or ValueError."""
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < low:
-        raise ValueError(f"{name} must be at least {low}, got {value}")
-    return int(value)
 
 
 def _check_norm(norm: DiagonalNorm, space: VectorSpace) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -46,7 +46,10 @@ class QuadraticModel:
         self.gradient = g
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
-        self.spectrum = _spectrum_of(B)
+        if space_of(B) is None:
+            self.spectrum = PartialSpectrum.from_dense(B)
+        else:
+            self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
         in_ball = g if self.metric is None else self.metric.from_ball(g)
         self._split = self.spectrum.split(in_ball, products)
 
@@ -187,17 +190,23 @@ class SubproblemResult:
         return self.model.slope(self.reduced)
 
     def certificate(self) -> Certificate:
-        """Return the residuals of the optimality conditions, measured on the n-vector; O(mn)."""
+        """Return the residuals of the optimality conditions, measured on the n-vector; O(mn).
+
+        An unbounded model has no minimiser: all but the feasibility of the zero step are infinite.
+        """
+        if self.status is SubproblemStatus.UNBOUNDED:
+            return Certificate.of_nothing()
         return self.model.certify(self.step, self.term, self.multipliers)
 
 
-def _spectrum_of(B: Matrix) -> PartialSpectrum:
-    if isinstance(B, CompactMatrix | ScaledMatrix):
-        return B.spectrum()
-    if isinstance(B, PartialSpectrum):
-        return B
+def space_of(B: Matrix) -> VectorSpace | None:
+    """Return the space of the vectors that B multiplies; None for a NumPy array."""
     if isinstance(B, np.ndarray):
-        return PartialSpectrum.from_dense(B)
+        return None
+    if isinstance(B, ScaledMatrix):
+        return B.metric.space
+    if isinstance(B, CompactMatrix | PartialSpectrum):
+        return B.space
     raise TypeError(
         "B must be an LSR1, LBFGS or ScaledMatrix, a PartialSpectrum or a dense NumPy array, "
         f"got {type(B).__name__}"

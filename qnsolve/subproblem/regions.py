@@ -81,8 +81,11 @@ class Term(ABC):
         """Return by how much, relative to the radius, the step is too long."""
 
     def lengths(self, v: np.ndarray) -> np.ndarray:
-        """Return the length of each block."""
-        return np.sqrt(self.sums(v**2))
+        """Return the length of each block, also where its square over- or underflows."""
+        blocks = self.blocks(len(v) - 1)
+        lengths = np.zeros(blocks[-1] + 1)
+        np.hypot.at(lengths, blocks, v)
+        return lengths
 
     def sums(self, w: np.ndarray) -> np.ndarray:
         """Return the sum of `w` over each block."""

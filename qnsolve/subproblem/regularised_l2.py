@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus, with_complement
 
 MAX_NEWTON = 100
 """Limit on the steps of the secular equation; a dozen is usual."""
@@ -94,10 +94,7 @@ def regularised_l2(
     >>> print(f"{step.par[0]:.6f} {step.multiplier:.6f}")
     1.333333 2.000000
     """
-    if complement_dim:
-        lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
-    else:
-        lam, a = eigenvalues, a_par
+    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     r = len(eigenvalues)
     if power == 2.0:
         p, x, decrease = _shifted_system(lam, a, weight)
@@ -117,12 +114,10 @@ def regularised_l2(
             p, x, decrease = length * p, unit * x, unit * length * decrease * length
     if not np.isfinite(decrease):
         return ReducedStep.unbounded(r, np.array([float(x)]))
-    return ReducedStep(
-        par=p[:r],
-        perp=float(p[r]) if complement_dim else 0.0,
-        multipliers=np.array([float(x)]),
-        decrease=float(decrease),
-        on_boundary=False,
+    return ReducedStep.of(
+        p,
+        np.array([float(x)]),
+        decrease,
         hard_case=hard_case,
         nit=nit,
         status=SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+from qnsolve.subproblem.types import ReducedStep, with_complement
 
 
 def trust_region_shape_inf(
@@ -58,7 +58,7 @@ def trust_region_shape_inf(
     J. J. Brust, O. Burdakov, J. B. Erway, R. F. Marcia, "Algorithm 1030: SC-SR1", ACM Trans. Math.
     Softw. 48 (2022), section 3.
     """
-    lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     size = np.abs(a)
     inside = (lam > 0.0) & (size <= lam * radius)
     still = (a == 0.0) & (lam == 0.0)
@@ -69,11 +69,10 @@ def trust_region_shape_inf(
     excess = np.where(inside | still, 0.0, size - lam * radius)
     decrease = 0.5 * float((size + excess) @ np.abs(v))
     hard = (a == 0.0) & (lam < 0.0)
-    return _assemble(
+    return ReducedStep.of(
         v,
         excess / radius,
         decrease,
-        complement_dim,
         on_boundary=bool((np.abs(v) == radius).any()),
         hard_case=bool(hard.any()),
     )
@@ -127,11 +126,10 @@ def trust_region_shape_2(
         else ReducedStep.zero(0)
     )
     perp = trust_region_shape_inf(none, gamma, none, norm_perp, complement_dim, radius)
-    return ReducedStep(
-        par=par.par,
-        perp=perp.perp,
-        multipliers=np.array([par.multiplier, perp.multiplier]),
-        decrease=par.decrease + perp.decrease,
+    return ReducedStep.of(
+        np.append(par.par, perp.perp),
+        np.array([par.multiplier, perp.multiplier]),
+        par.decrease + perp.decrease,
         on_boundary=par.on_boundary or perp.on_boundary,
         hard_case=par.hard_case or perp.hard_case,
         nit=par.nit,
@@ -185,7 +183,7 @@ def cubic_shape(
     A. Ranganath, M. Singhal, R. Marcia, "Symmetric rank-one quasi-Newton methods for deep learning
     using cubic regularization", arXiv 2502.12298.
     """
-    lam, a = _with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     size = np.abs(a)
     root = np.hypot(lam, 2.0 * np.sqrt(weight) * np.sqrt(size))
     bending, rising = lam < 0.0, (lam >= 0.0) & (size > 0.0)
@@ -199,36 +197,4 @@ def cubic_shape(
     if not np.isfinite(decrease):
         return ReducedStep.unbounded(len(eigenvalues), multipliers)
     hard = bending & (a == 0.0)
-    return _assemble(
-        v, multipliers, decrease, complement_dim, on_boundary=False, hard_case=bool(hard.any())
-    )
-
-
-def _with_complement(
-    eigenvalues: np.ndarray, gamma: float, a_par: np.ndarray, norm_perp: float, complement_dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return r + 1 eigenvalues and components; without a complement the last of each is 0."""
-    if complement_dim:
-        return np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
-    return np.append(eigenvalues, 0.0), np.append(a_par, 0.0)
-
-
-def _assemble(
-    v: np.ndarray,
-    multipliers: np.ndarray,
-    decrease: float,
-    complement_dim: int,
-    *,
-    on_boundary: bool,
-    hard_case: bool,
-) -> ReducedStep:
-    return ReducedStep(
-        par=v[:-1],
-        perp=float(v[-1]) if complement_dim else 0.0,
-        multipliers=multipliers,
-        decrease=decrease,
-        on_boundary=on_boundary,
-        hard_case=hard_case,
-        nit=0,
-        status=SubproblemStatus.SOLVED,
-    )
+    return ReducedStep.of(v, multipliers, decrease, hard_case=bool(hard.any()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import array_api_compat
@@ -10,11 +9,10 @@ import numpy as np
 
 from qnsolve.array import Array
 from qnsolve.norms import DiagonalNorm
-from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
-from qnsolve.quasi_newton.spectrum import PartialSpectrum
+from qnsolve.subproblem.arguments import checked_positive, checked_power
 from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic
-from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult
+from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult, space_of
 from qnsolve.subproblem.regions import REGULARISATIONS, TRUST_REGIONS
 
 
@@ -178,17 +176,11 @@ def checked_problem(g: Any, B: Any, norm: Any, names: tuple[str, ...]) -> tuple[
             raise ValueError(f"norm must be one of {names} or a DiagonalNorm, got {norm!r}")
     elif not isinstance(norm, DiagonalNorm):
         raise TypeError(f"norm must be a name or a DiagonalNorm, got {type(norm).__name__}")
-    if isinstance(B, np.ndarray):
-        size, space = len(B), None
-    elif isinstance(B, CompactMatrix | PartialSpectrum):
-        size, space = B.space.size, B.space
-    elif isinstance(B, ScaledMatrix):
-        size, space = B.metric.space.size, B.metric.space
+    space = space_of(B)
+    if space is None:
+        size = B.shape[0] if B.ndim else 0
     else:
-        raise TypeError(
-            "B must be an LSR1, LBFGS or ScaledMatrix, a PartialSpectrum or a dense NumPy array, "
-            f"got {type(B).__name__}"
-        )
+        size = space.size
     if not array_api_compat.is_array_api_obj(g):
         g = np.asarray(g, dtype=float)
     if g.shape != (size,):
@@ -200,25 +192,6 @@ def checked_problem(g: Any, B: Any, norm: Any, names: tuple[str, ...]) -> tuple[
     if not np.isfinite(float(abs(g).max() if space is None else space.norm_inf(g))):
         raise ValueError("g has entries that are not finite")
     return g, B
-
-
-def checked_positive(value: Any, name: str) -> float:
-    """Return a user's radius or weight as a float, or raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (value > 0.0 and np.isfinite(value)):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
-
-
-def checked_power(power: Any, norm: Any) -> float:
-    """Return a user's power as a float, or raise TypeError or ValueError."""
-    power = checked_positive(power, "power")
-    if power < 2.0:
-        raise ValueError(f"power must be at least 2, got {power!r}")
-    if norm == "shape" and power != 3.0:
-        raise ValueError(f'norm "shape" has a closed form for power 3 only, got {power!r}')
-    return power
 
 
 def in_metric(B: Matrix, norm: str | DiagonalNorm) -> Matrix | None:

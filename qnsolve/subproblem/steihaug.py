@@ -10,13 +10,15 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 from qnsolve.array import Array
 from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.arguments import (
+    checked_count,
+    checked_positive,
+    checked_tolerance,
+)
 from qnsolve.subproblem.krylov_model import (
     Ball,
     KrylovModel,
     KrylovResult,
-    checked_count,
-    checked_number,
-    checked_tolerance,
 )
 from qnsolve.subproblem.types import SubproblemStatus
 
@@ -94,7 +96,7 @@ def steihaug_cg(
     >>> result.decrease, result.on_boundary, result.status.name
     (12.0, True, 'APPROXIMATE')
     """
-    radius = checked_number(radius, "radius")
+    radius = checked_positive(radius, "radius")
     model = KrylovModel.checked(g, hessp, norm, Ball(radius))
     space, operator = model.space, model.operator
     tol = checked_tolerance(tol, space)

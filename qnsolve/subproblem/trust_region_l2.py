@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qnsolve.subproblem.secular import boundary_shift
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus, with_complement
 
 
 def trust_region_l2(
@@ -66,15 +66,12 @@ def trust_region_l2(
     J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput. 4
     (1983).
     """
-    if complement_dim:
-        lam, a = np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
-    else:
-        lam, a = eigenvalues, a_par
+    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     # 1. The unconstrained minimiser, if it lies inside.
     if lam.min() >= 0.0:
         p, length = _least_norm_solution(lam, a)
         if length <= radius:
-            return _assemble(p, 0.0, 0.5 * float(np.abs(a) @ np.abs(p)), complement_dim)
+            return ReducedStep.of(p, np.zeros(1), 0.5 * (np.abs(a) @ np.abs(p)))
 
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
     size = max(float(np.abs(lam).max()) * radius, float(np.abs(a).max()))
@@ -96,11 +93,10 @@ def trust_region_l2(
 
     sigma = lowest + delta
     decrease = 0.5 * float((base + delta) @ p**2) + 0.5 * sigma * float(p @ p)
-    return _assemble(
+    return ReducedStep.of(
         radius * p,
-        size / radius * sigma,
+        np.array([size / radius * sigma]),
         size * decrease * radius,
-        complement_dim,
         on_boundary=True,
         hard_case=hard_case,
         nit=nit,
@@ -113,27 +109,3 @@ def _least_norm_solution(lam: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, fl
     with np.errstate(divide="ignore", over="ignore"):
         p = np.divide(-a, lam, where=a != 0.0, out=np.zeros_like(a))
         return p, float(np.linalg.norm(p))
-
-
-def _assemble(
-    p: np.ndarray,
-    multiplier: float,
-    decrease: float,
-    complement_dim: int,
-    *,
-    on_boundary: bool = False,
-    hard_case: bool = False,
-    nit: int = 0,
-    status: SubproblemStatus = SubproblemStatus.SOLVED,
-) -> ReducedStep:
-    r = len(p) - 1 if complement_dim else len(p)
-    return ReducedStep(
-        par=p[:r],
-        perp=float(p[r]) if complement_dim else 0.0,
-        multipliers=np.array([multiplier]),
-        decrease=decrease,
-        on_boundary=on_boundary,
-        hard_case=hard_case,
-        nit=nit,
-        status=status,
-    )

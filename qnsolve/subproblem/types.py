@@ -52,14 +52,30 @@ class ReducedStep:
     status: SubproblemStatus
 
     @classmethod
+    def of(
+        cls,
+        v: np.ndarray,
+        multipliers: np.ndarray,
+        decrease: float,
+        *,
+        on_boundary: bool = False,
+        hard_case: bool = False,
+        nit: int = 0,
+        status: SubproblemStatus = SubproblemStatus.SOLVED,
+    ) -> ReducedStep:
+        """Return the step with the r + 1 coordinates `v`, the last of them off the eigenvectors."""
+        perp, decrease = float(v[-1]), float(decrease)
+        return cls(v[:-1], perp, multipliers, decrease, on_boundary, hard_case, nit, status)
+
+    @classmethod
     def zero(cls, r: int) -> ReducedStep:
         """Return the zero step, the minimiser of the zero model."""
-        return cls(np.zeros(r), 0.0, np.zeros(1), 0.0, False, False, 0, SubproblemStatus.SOLVED)
+        return cls.of(np.zeros(r + 1), np.zeros(1), 0.0)
 
     @classmethod
     def unbounded(cls, r: int, multipliers: np.ndarray) -> ReducedStep:
         """Return the zero step of a model without a finite minimiser."""
-        return cls(np.zeros(r), 0.0, multipliers, 0.0, False, False, 0, SubproblemStatus.UNBOUNDED)
+        return cls.of(np.zeros(r + 1), multipliers, 0.0, status=SubproblemStatus.UNBOUNDED)
 
     @property
     def multiplier(self) -> float:
@@ -73,6 +89,18 @@ class ReducedStep:
         return float(np.hypot(np.linalg.norm(self.par), self.perp))
 
 
+def with_complement(
+    eigenvalues: np.ndarray, gamma: float, a_par: np.ndarray, norm_perp: float, complement_dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the r + 1 curvatures and slopes of a model in reduced coordinates.
+
+    Without a complement the last of each is 0: a coordinate in which nothing is to be gained.
+    """
+    if complement_dim:
+        return np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
+    return np.append(eigenvalues, 0.0), np.append(a_par, 0.0)
+
+
 @dataclass(frozen=True)
 class Certificate:
     """How far a step is from satisfying the optimality conditions of its subproblem.
@@ -81,7 +109,9 @@ class Certificate:
     block of the norm (all of s in the l2 norm) by that block's multiplier sigma >= 0, and
     ``sigma (Delta - ||block||) = 0`` in a trust region, ``sigma = w ||block||^(q-2)`` with a
     regulariser.  All figures are dimensionless: ||B|| stands for the larger of the norm of B and
-    |gamma|, of which B is made, and sigma without index for the largest multiplier.
+    |gamma|, of which B is made, and sigma without index for the largest multiplier.  The first
+    three are infinitely bad where there is nothing to certify: the zero step that stands for the
+    minimiser of an unbounded model, and a matrix whose products are not finite.
 
     Attributes
     ----------
@@ -100,6 +130,11 @@ class Certificate:
     complementarity: float
     min_eig: float
     feasibility: float
+
+    @classmethod
+    def of_nothing(cls, feasibility: float = 0.0) -> Certificate:
+        """Return the certificate of a step that satisfies no condition but, perhaps, the bound."""
+        return cls(np.inf, np.inf, -np.inf, feasibility)
 
     @property
     def worst(self) -> float:

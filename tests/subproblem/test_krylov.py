@@ -306,6 +306,7 @@ def test_power_two():
     np.testing.assert_allclose(result.step, -g / (lam + 1.5), rtol=1e-12)
     unbounded = lanczos_cubic(g, times(lam), 0.5, power=2.0)
     assert unbounded.status is SubproblemStatus.UNBOUNDED
+    assert unbounded.certificate().worst == np.inf
     assert not unbounded.step.any()
 
 

@@ -14,6 +14,7 @@ from qnsolve import (
     PartialSpectrum,
     QuadraticModel,
     ScaledMatrix,
+    SubproblemStatus,
     solve_cubic,
     solve_trs,
     verify,
@@ -133,6 +134,26 @@ def test_power_two_is_the_shifted_system():
     result = solve_cubic(g, B, 5.0, norm="l2", power=2)
     np.testing.assert_allclose(result.step, -np.linalg.solve(B + 5.0 * np.eye(2), g), rtol=1e-13)
     assert result.certificate().worst <= 1e-14
+
+
+@pytest.mark.parametrize(
+    ("curvature", "weight", "norm", "power"),
+    [
+        (-2.0, 1.0, "l2", 2.0),  # no minimiser at all
+        (-1e200, 1e-200, "l2", 3.0),  # one that overflows
+        (-1e200, 1e-200, "shape", 3.0),
+        (-1e300, 1e-300, "l2", 2.5),
+    ],
+)
+def test_unbounded_models_are_not_certified(curvature, weight, norm, power):
+    n = 3
+    B = PartialSpectrum.from_basis(curvature, np.array([curvature]), np.eye(n)[:1])
+    result = solve_cubic(np.ones(n), B, weight, norm=norm, power=power)
+    assert result.status is SubproblemStatus.UNBOUNDED
+    assert not result.step.any() and result.decrease == 0.0
+    certificate = result.certificate()
+    assert certificate.worst == np.inf and certificate.feasibility == 0.0
+    assert certificate.min_eig == -np.inf
 
 
 # Ellipsoidal norms.
