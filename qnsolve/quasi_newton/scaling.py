@@ -82,9 +82,12 @@ class GeneralisedEigenvalue:
     ----------
     floor : float
         Least |gamma|, relative to the largest generalised eigenvalue in modulus.
+    relative : bool
+        False makes `floor` absolute, as in the published codes.
     """
 
     floor: float = 1e-6
+    relative: bool = True
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
         A = np.tril(blocks.SY) + np.tril(blocks.SY, -1).T
@@ -94,7 +97,7 @@ class GeneralisedEigenvalue:
             lam = scipy.linalg.eigh(A * outer, blocks.SS * outer, eigvals_only=True)
         except np.linalg.LinAlgError:  # steps dependent to rounding: no generalised eigenvalue
             return current
-        floor = self.floor * np.abs(lam).max()
+        floor = self.floor * (np.abs(lam).max() if self.relative else 1.0)
         if not np.isfinite(floor) or floor == 0.0:
             return current
         return float(max(0.5 * lam[0], floor) if lam[0] > 0 else min(1.5 * lam[0], -floor))

@@ -7,25 +7,41 @@ options of the run, and the gamma to begin with.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from qnsolve.array import Array
-from qnsolve.options import TrustRegionOptions
+from qnsolve.options import ModelOptions
 from qnsolve.quasi_newton.base import CompactMatrix
-from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
 
-MatrixFactory = Callable[[Array, TrustRegionOptions, float], CompactMatrix]
+MatrixFactory = Callable[[Array, ModelOptions, float], CompactMatrix]
 
 
-def build_lsr1(g: Array, options: TrustRegionOptions, initial_gamma: float) -> LSR1:
-    """Return the limited-memory SR1 matrix."""
-    return LSR1(
-        g.shape[0], memory=options.memory, gamma=options.gamma, initial_gamma=initial_gamma, like=g
-    )
+@dataclass(frozen=True)
+class Build:
+    """The factory of a class of matrices.
+
+    Parameters
+    ----------
+    matrix : type
+        :class:`LSR1` or a class with its constructor.
+    arguments : mapping
+        Further arguments of the constructor.
+    """
+
+    matrix: Callable[..., CompactMatrix]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, g: Array, options: ModelOptions, initial_gamma: float) -> CompactMatrix:
+        return self.matrix(
+            g.shape[0],
+            memory=options.memory,
+            gamma=options.gamma,
+            initial_gamma=initial_gamma,
+            like=g,
+            **self.arguments,
+        )
 
 
-def build_lbfgs(g: Array, options: TrustRegionOptions, initial_gamma: float) -> LBFGS:
-    """Return the limited-memory BFGS matrix."""
-    return LBFGS(
-        g.shape[0], memory=options.memory, gamma=options.gamma, initial_gamma=initial_gamma, like=g
-    )
+build_lsr1 = Build(LSR1)

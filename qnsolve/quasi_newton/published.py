@@ -1,0 +1,95 @@
+"""L-SR1 matrices with the pair rules of publications that the presets replay.
+
+They differ from :class:`LSR1` in which pairs they take and drop, not in the matrix that the pairs
+make - but for :class:`ArcsCodeLSR1`, whose spectrum is wrong on purpose.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.spectrum import ACCURATE, RANK_NOISE, PartialSpectrum
+
+
+class RamamurthyDuffyLSR1(LSR1):
+    """The pairs of Ramamurthy and Duffy (2017), Algorithm 1, lines 26-40.
+
+    A pair is tested against the present matrix, from which the oldest pair has not gone yet:
+    ``|s'(y - Bs)| >= r |s| |y - Bs|``.  Then the oldest pairs are dropped while Psi'Psi is not
+    positive definite or the inner matrix is singular.  Where not even the newest can stay alone,
+    the memory is empty.
+
+    Notes
+    -----
+    One product with B more than LSR1.  "Positive definite" is meant to the rounding of the Gram
+    matrix, "singular" as in LSR1.
+    """
+
+    def update(self, s: Array, y: Array, **known: Any) -> UpdateStatus:
+        """Offer the pair (s, y); see :meth:`LSR1.update`."""
+        norm, residual = self.space.norm, y - self.matvec(s)
+        least = self._skip * norm(s) * norm(residual)
+        if not abs(self.space.dot(s, residual)) >= least:
+            return UpdateStatus.SMALL_DENOMINATOR
+        status = super().update(s, y, **known)
+        if status is UpdateStatus.ILL_CONDITIONED:
+            self.reset(self.gamma)
+        return status
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        scale = blocks.y_norms + abs(gamma) * blocks.s_norms
+        least = np.linalg.eigvalsh(psi_gram(blocks, gamma) / scale[:, None] / scale)[0]
+        independent = len(blocks) <= self.n and least > RANK_NOISE * len(blocks) * self.space.eps
+        return UpdateStatus.STORED if independent else UpdateStatus.ILL_CONDITIONED
+
+
+class ScLSR1(LSR1):
+    """The pairs of ACM Algorithm 1030: ``|s'psi| > skip max(|s| |psi|, least)``, psi = y - gamma s.
+
+    Parameters
+    ----------
+    least : float
+        A bound on |s| |psi| that is not relative: the test depends on the unit of f.
+    **kwargs
+        As for :class:`LSR1`.
+    """
+
+    def __init__(self, n: int, *, least: float = 1e-2, **kwargs: Any) -> None:
+        self._least = least
+        super().__init__(n, **kwargs)
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        s_norm = blocks.s_norms[-1]
+        product = blocks.SY[-1, -1] - gamma * blocks.SS[-1, -1]
+        psi_norm = np.sqrt(max(0.0, psi_gram(blocks, gamma)[-1, -1]))
+        passed = abs(product) > self._skip * max(s_norm * psi_norm, self._least)
+        return UpdateStatus.STORED if passed else UpdateStatus.SMALL_DENOMINATOR
+
+
+class ArcsCodeLSR1(LSR1):
+    """What the public code of ARCs-LSR1 takes for the matrix; for comparison only.
+
+    Every pair is taken.  On span(Psi) the eigenvalues lack gamma: they are those of B - gamma I,
+    while the complement has gamma.  Products are those of the true matrix.
+    """
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        return UpdateStatus.STORED
+
+    def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
+        """Return the spectrum with gamma missing from the eigenvalues."""
+        spectrum = copy.copy(super().spectrum(orthogonality))
+        spectrum.eigenvalues = spectrum.eigenvalues - self.gamma
+        return spectrum
+
+
+def psi_gram(blocks: GramBlocks, gamma: float) -> np.ndarray:
+    """Return Psi'Psi with Psi = Y - gamma S."""
+    return blocks.YY - gamma * (blocks.SY + blocks.SY.T) + gamma**2 * blocks.SS
