@@ -30,6 +30,13 @@ from qnsolve.problems.models import (
     robust_regression,
 )
 from qnsolve.problems.problem import Problem
+from qnsolve.problems.saddles import (
+    SaddleProblem,
+    linear_network,
+    matrix_factorisation,
+    phase_retrieval,
+    saddle_chain,
+)
 
 PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
     {
@@ -41,9 +48,13 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
         "digits-network": digits_network_of_size,
         "dixon-price": dixon_price,
         "extended-rosenbrock": extended_rosenbrock,
+        "linear-network": linear_network,
+        "matrix-factorisation": matrix_factorisation,
         "monkey-saddle": monkey_saddle,
+        "phase-retrieval": phase_retrieval,
         "powell-singular": powell_singular,
         "robust-regression": robust_regression,
+        "saddle-chain": saddle_chain,
         "styblinski-tang": styblinski_tang,
         "trigonometric": trigonometric,
         "woods": woods,
@@ -95,6 +106,7 @@ __all__ = [
     "Classifier",
     "Dataset",
     "Problem",
+    "SaddleProblem",
     "TanhNetwork",
     "breast_cancer",
     "breast_cancer_network",
@@ -109,9 +121,13 @@ __all__ = [
     "dixon_price",
     "extended_rosenbrock",
     "get_problem",
+    "linear_network",
+    "matrix_factorisation",
     "monkey_saddle",
+    "phase_retrieval",
     "powell_singular",
     "robust_regression",
+    "saddle_chain",
     "styblinski_tang",
     "trigonometric",
     "woods",
