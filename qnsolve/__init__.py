@@ -3,7 +3,7 @@
 from qnsolve import verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
-from qnsolve.methods import lsr1_arc, lsr1_ls, lsr1_tr
+from qnsolve.methods import lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
@@ -40,6 +40,7 @@ __all__ = [
     "lsr1_ls",
     "lsr1_tr",
     "minimize",
+    "newton_tr",
     "solve_cubic",
     "solve_trs",
     "steihaug_cg",

@@ -13,20 +13,32 @@ from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.callback import wrap_callback
 from qnsolve.objective import Objective
-from qnsolve.options import CubicOptions, LineSearchOptions, SolverOptions, TrustRegionOptions
+from qnsolve.options import (
+    CubicOptions,
+    LineSearchOptions,
+    NewtonOptions,
+    SolverOptions,
+    TrustRegionOptions,
+)
 from qnsolve.solvers.arc import minimize_cubic
+from qnsolve.solvers.hessian import Hessian
 from qnsolve.solvers.line_search import minimize_line_search
 from qnsolve.solvers.matrices import build_lsr1
+from qnsolve.solvers.newton_tr import minimize_newton
 from qnsolve.solvers.trust_region import minimize_trust_region
 
 
 @dataclass(frozen=True)
 class Solver:
-    """What tells one method from another: its options, its loop, and its name in words."""
+    """What tells one method from another: its options, its loop, and its name in words.
+
+    The loop of a method that `uses_hessian` takes a Hessian as a further argument.
+    """
 
     options: type[SolverOptions]
-    run: Callable[[Objective, Any, Callable | None], OptimizeResult]
+    run: Callable[..., OptimizeResult]
     words: str
+    uses_hessian: bool = False
 
 
 SOLVERS = {
@@ -45,6 +57,12 @@ SOLVERS = {
         minimize_line_search,
         "limited-memory SR1 in inverse form with a line search",
     ),
+    "newton-tr": Solver(
+        NewtonOptions,
+        minimize_newton,
+        "Newton's method in a trust region, by products with the Hessian",
+        uses_hessian=True,
+    ),
 }
 """Methods by name."""
 
@@ -59,7 +77,7 @@ DOCSTRING = """Minimise a smooth function by {words}.
         a method of this kind: through it ``jac="3-point"`` arrives as None and means forward
         differences.
     hess, hessp
-        Not used; a RuntimeWarning says so where one is given.
+        {hessian}
     bounds, constraints
         Refused where they restrict x.
     callback : callable, optional
@@ -87,6 +105,12 @@ DOCSTRING = """Minimise a smooth function by {words}.
     (True, array([1., 1.]))
     """
 
+HESSIAN_UNUSED = "Not used; a RuntimeWarning says so where one is given."
+
+HESSIAN_USED = """``hess(x, *args)`` of shape (n, n), an array or, for NumPy, also a sparse matrix or
+        a LinearOperator; or ``hessp(x, p, *args)``, with the shape of x.  With neither, products
+        are differences of gradients."""
+
 
 def _callable(method: str) -> Callable[..., OptimizeResult]:
     """Return the method as a callable with its own name and docstring."""
@@ -105,11 +129,15 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
         **options: Any,
     ) -> OptimizeResult:
         _refuse_restrictions(method, bounds, constraints)
-        _warn_unused(method, hess=hess, hessp=hessp)
         solver = SOLVERS[method]
         objective = Objective(fun, x0, args, jac)
         checked = solver.options.from_user(options, objective.space.eps)
-        result = solver.run(objective, checked, wrap_callback(callback))
+        further = {}
+        if solver.uses_hessian:
+            further["hessian"] = Hessian(objective, hess, hessp, args)
+        else:
+            _warn_unused(method, hess=hess, hessp=hessp)
+        result = solver.run(objective, checked, wrap_callback(callback), **further)
         result.x = objective.shaped(result.x)
         result.jac = objective.shaped(result.jac)
         if checked.disp:
@@ -118,18 +146,25 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
 
     name, solver = method.replace("-", "_"), SOLVERS[method]
     solve.__name__ = solve.__qualname__ = name
-    solve.__doc__ = DOCSTRING.format(name=name, words=solver.words, options=solver.options.__name__)
+    solve.__doc__ = DOCSTRING.format(
+        name=name,
+        words=solver.words,
+        options=solver.options.__name__,
+        hessian=HESSIAN_USED if solver.uses_hessian else HESSIAN_UNUSED,
+    )
     return solve
 
 
 lsr1_tr = _callable("lsr1-tr")
 lsr1_arc = _callable("lsr1-arc")
 lsr1_ls = _callable("lsr1-ls")
+newton_tr = _callable("newton-tr")
 
 METHODS: dict[str, Callable[..., OptimizeResult]] = {
     "lsr1-tr": lsr1_tr,
     "lsr1-arc": lsr1_arc,
     "lsr1-ls": lsr1_ls,
+    "newton-tr": newton_tr,
 }
 """Callables by name, for ``qnsolve.minimize``."""
 
@@ -141,12 +176,12 @@ def _print_summary(result: OptimizeResult) -> None:
     print(f"         Iterations: {result.nit}")
     print(f"         Function evaluations: {result.nfev}")
     print(f"         Gradient evaluations: {result.njev}")
+    if "nhev" in result:
+        print(f"         Products with the Hessian: {result.nhev}")
 
 
 def _refuse_restrictions(method: str, bounds: Any, constraints: Any) -> None:
-    way_out = (
-        "use scipy.optimize.minimize(..., method='trust-constr', hess=qnsolve.LSR1Strategy())"
-    )
+    way_out = "use scipy.optimize.minimize(..., method='trust-constr', hess=qnsolve.LSR1Strategy())"
     if _restricts(bounds):
         raise ValueError(f"{method} takes no bounds; {way_out}, or transform the variables")
     none_given = isinstance(constraints, Sized) and len(constraints) == 0

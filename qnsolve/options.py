@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ GTOL = 1e-5
 
 REGION_NORMS = ("l2", "shape-inf", "shape-2")
 """Named norms of the trust region."""
+
+NEWTON_NORMS = ("l2", "adagrad", "rmsprop")
+"""Named norms of the trust region of Newton's method."""
 
 REGULARISER_NORMS = ("shape", "l2")
 """Named norms of the cubic regulariser."""
@@ -123,6 +126,17 @@ _POSITIVE = _Number(float, "a number > 0", lambda value: value > 0)
 _RADIUS = _Number(float, "a finite number > 0 or None", lambda value: 0 < value < math.inf, True)
 _FROM_ZERO_TO_ONE = _Number(float, "a number in [0, 1)", lambda value: 0 <= value < 1)
 _BETWEEN_ZERO_AND_ONE = _Number(float, "a number in (0, 1)", lambda value: 0 < value < 1)
+
+
+def _norm_bounds(name: str, value: Any) -> tuple[float, float]:
+    wanted = f"{name} must be a pair of numbers 0 < low <= high with a finite low"
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    if not pair or not all(isinstance(bound, Real) for bound in value):
+        raise TypeError(f"{wanted}, got {type(value).__name__} {value!r}")
+    low, high = (float(bound) for bound in value)
+    if not 0.0 < low <= high or low == math.inf:
+        raise ValueError(f"{wanted}, got {value!r}")
+    return low, high
 
 
 def _checked_by(check: Callable[[str, Any], Any]) -> dict[str, Any]:
@@ -250,13 +264,11 @@ class ModelOptions(SolverOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrustRegionOptions(ModelOptions):
-    """Options of the trust-region solvers, on top of :class:`ModelOptions`.
+class RadiusOptions(SolverOptions):
+    """Options that say when a trust region shrinks and grows.
 
     Parameters
     ----------
-    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
-        Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
     initial_radius : float, > 0 and finite, "gradient" or None
         Radius of the first region, which the first step reaches; "gradient" is the norm of the
         gradient at x0.  Default None: chosen from x0, f and g there.
@@ -287,7 +299,6 @@ class TrustRegionOptions(ModelOptions):
     ValueError: accept must be <= shrink_below, got 0.2 and 0.1
     """
 
-    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*REGION_NORMS)))
     initial_radius: float | str | None = field(default=None, metadata=_checked_by(_initial_radius))
     max_radius: float = field(default=math.inf, metadata=_checked_by(_POSITIVE))
     radius_rule: Callable | None = field(default=None, metadata=_checked_by(_rule))
@@ -312,6 +323,68 @@ class TrustRegionOptions(ModelOptions):
             raise ValueError(
                 f"initial_radius must be <= max_radius, got {given!r} and {self.max_radius!r}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustRegionOptions(RadiusOptions, ModelOptions):
+    """Options of the trust-region solvers: :class:`ModelOptions`, :class:`RadiusOptions` and
+
+    Parameters
+    ----------
+    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
+        Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
+    """
+
+    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*REGION_NORMS)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewtonOptions(RadiusOptions):
+    """Options of the trust-region Newton method, on top of :class:`RadiusOptions`.
+
+    `memory` has no effect, as there are no pairs.
+
+    Parameters
+    ----------
+    norm : {"l2", "adagrad", "rmsprop"} or DiagonalNorm
+        Norm of the region; radii are lengths in it.  The second and third follow the gradients at
+        the iterates (:mod:`qnsolve.solvers.adaptive_norm`).  The radius is left as it is when the
+        norm changes.  Default "l2".
+    decay : float, in (0, 1)
+        beta in the mean of the squared gradients of "rmsprop".  Default 0.9.
+    norm_bounds : (float, float), 0 < low <= high
+        Range to which the diagonals of "adagrad" and "rmsprop" are clipped.  Default (1e-4, 1).
+    normalise : bool
+        Divide those diagonals by their largest entry before.  Default True.
+    inner : {"steihaug", "gltr"}
+        Solver of the subproblem: :func:`qnsolve.steihaug_cg`, which stores four vectors, or
+        :func:`qnsolve.gltr`, which stores one for each product.  Default "steihaug".
+    inner_maxiter : int, >= 1, or None
+        Most products with the Hessian an iteration.  Default None: that of the inner solver.
+    forcing : float, in (0, 1)
+        The inner solver stops where the residual is min(`forcing`, sqrt(||g|| / ||g0||)) times the
+        gradient, g0 being that at x0.  Default 0.5.
+
+    Examples
+    --------
+    >>> NewtonOptions(norm="adam")
+    Traceback (most recent call last):
+    ...
+    ValueError: norm must be one of ('l2', 'adagrad', 'rmsprop') or a DiagonalNorm, got 'adam'
+    """
+
+    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*NEWTON_NORMS)))
+    decay: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    norm_bounds: tuple[float, float] = field(
+        default=(1e-4, 1.0), metadata=_checked_by(_norm_bounds)
+    )
+    normalise: bool = field(default=True, metadata=_checked_by(_flag))
+    inner: str = field(default="steihaug", metadata=_checked_by(_one_of("steihaug", "gltr")))
+    inner_maxiter: int | None = field(
+        default=None, metadata=_checked_by(_at_least(1, optional=True))
+    )
+    forcing: float = field(default=0.5, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    store_rejected: ClassVar[bool] = False  # there are no pairs to store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -395,9 +468,10 @@ class LineSearchOptions(SolverOptions):
         When to replace the direction -Hg by one that uses the positive eigenvalues of H alone, and
         H0 in place of the others: whenever H is indefinite, or only where -Hg is no direction of
         descent.  Default "indefinite", which needs fewer evaluations.
-    decrease, curvature : float, 0 < decrease < curvature < 1
-        c1 and c2 of the strong Wolfe conditions.  Default 1e-4 and 0.9 (Nocedal and Wright 2006,
-        section 3.1, for quasi-Newton directions).
+    decrease : float, in (0, 1)
+        c1 of the strong Wolfe conditions.  Default 1e-4 (Nocedal and Wright 2006, section 3.1).
+    curvature : float, in (0, 1) and > decrease
+        c2 of these.  Default 0.9, as there for quasi-Newton directions.
 
     Raises
     ------

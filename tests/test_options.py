@@ -2,12 +2,21 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
 
 from qnsolve.norms import DiagonalNorm
-from qnsolve.options import CubicOptions, ModelOptions, SolverOptions, TrustRegionOptions
+from qnsolve.options import (
+    CubicOptions,
+    LineSearchOptions,
+    ModelOptions,
+    NewtonOptions,
+    RadiusOptions,
+    SolverOptions,
+    TrustRegionOptions,
+)
 
 EPS64 = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
@@ -51,8 +60,16 @@ def test_tolerances_follow_the_dtype():
 def test_options_are_frozen_and_every_field_is_documented():
     with pytest.raises(dataclasses.FrozenInstanceError):
         from_user().memory = 3
-    for cls in (SolverOptions, ModelOptions, TrustRegionOptions, CubicOptions):
-        for name in cls.__annotations__:
+    for cls in (
+        SolverOptions,
+        ModelOptions,
+        RadiusOptions,
+        TrustRegionOptions,
+        CubicOptions,
+        NewtonOptions,
+        LineSearchOptions,
+    ):
+        for name in cls.__annotations__.keys() & {f.name for f in dataclasses.fields(cls)}:
             assert f"\n    {name} : " in cls.__doc__
 
 
@@ -86,7 +103,7 @@ def test_tol_is_another_name_of_gtol(given, gtol):
         ("eta", "did you mean 'accept'"),
         ("initial_trust_radius", "did you mean 'initial_radius'"),
         ("max_trust_radius", "did you mean 'max_radius'"),
-        ("zzz", "the options are memory, gtol, .*, grow_above$"),
+        ("zzz", "the options are memory, gtol, .*, norm$"),
     ],
 )
 def test_unknown_option_names_the_nearest(name, words):
@@ -114,7 +131,6 @@ CASES = [
     ("store_rejected", 0, [], [True, False]),
     ("matrix", "lsr1", [], [print, None]),
     ("first_step", 1, [], [print, None]),
-    ("norm", 2, ["l1", "", "shape"], ["l2", "shape-inf", "shape-2", DiagonalNorm(np.ones(2))]),
     (
         "initial_radius",
         1j,
@@ -126,6 +142,29 @@ CASES = [
     ("accept", 1j, [-1e-9, 1.0, math.nan], [0, 0.1]),
     ("shrink_below", None, [0.0, 1.0, math.nan], [1e-4, 0.5]),
     ("grow_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
+    ("norm", 2, ["l1", "", "shape"], ["l2", "shape-inf", "shape-2", DiagonalNorm(np.ones(2))]),
+]
+NEWTON_CASES = [
+    ("norm", 2, ["l1", "", "shape"], ["l2", "adagrad", "rmsprop", DiagonalNorm(np.ones(2))]),
+    ("decay", None, [0.0, 1.0, math.nan], [1e-9, 0.999]),
+    (
+        "norm_bounds",
+        1.0,
+        [(0.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (math.inf, math.inf)],
+        [(1.0, 1.0), (1e-9, math.inf)],
+    ),
+    ("normalise", 1, [], [True, False]),
+    ("inner", None, ["", "cg"], ["steihaug", "gltr"]),
+    ("inner_maxiter", 1.0, [0, -5], [1, None]),
+    ("forcing", None, [0.0, 1.0, math.nan], [1e-9, 0.999]),
+]
+LINE_SEARCH_CASES = [
+    ("gamma", None, [0.0, math.nan, "no-such-rule"], [-1.0, 2, "latest", lambda *_: 1.0]),
+    ("initial_step", 1j, [0.0, -1.0, math.nan, math.inf], [1e-300, 5, None]),
+    ("first_trial", None, ["", "both"], ["unit", "previous"]),
+    ("modify", 1, ["", "never"], ["indefinite", "ascent"]),
+    ("decrease", None, [0.0, 1.0, math.nan], [1e-9, 0.8]),
+    ("curvature", None, [0.0, 1.0, math.nan], [1e-3, 0.999]),
 ]
 CUBIC_CASES = [
     ("norm", None, ["shape-inf", ""], ["shape", "l2", DiagonalNorm(np.ones(2))]),
@@ -136,18 +175,27 @@ CUBIC_CASES = [
     ("shrink_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
     ("longest_step", None, [0.0, -1.0, math.nan], [0.5, math.inf]),
 ]
-ALL_CASES = [(TrustRegionOptions, *case) for case in CASES] + [
-    (CubicOptions, *case) for case in CUBIC_CASES
-]
+CASES_OF = {
+    TrustRegionOptions: CASES,
+    CubicOptions: CUBIC_CASES,
+    NewtonOptions: NEWTON_CASES,
+    LineSearchOptions: LINE_SEARCH_CASES,
+}
+ALL_CASES = [(cls, *case) for cls, cases in CASES_OF.items() for case in cases]
 
 
 def test_every_option_has_a_case():
     names = [f.name for f in dataclasses.fields(TrustRegionOptions)]
     assert [case[0] for case in CASES] == names
-    shared = [f.name for f in dataclasses.fields(ModelOptions)]
-    cubic = [f.name for f in dataclasses.fields(CubicOptions)]
-    assert [*shared, *(case[0] for case in CUBIC_CASES)] == cubic
-    assert set(shared) <= set(names)
+    for cls, parent in (
+        (CubicOptions, ModelOptions),
+        (NewtonOptions, RadiusOptions),
+        (LineSearchOptions, SolverOptions),
+    ):
+        shared = [f.name for f in dataclasses.fields(parent)]
+        own = [case[0] for case in CASES_OF[cls]]
+        assert [*shared, *own] == [f.name for f in dataclasses.fields(cls)]
+        assert set(shared) <= set(names)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +211,9 @@ def test_wrong_type_is_named(cls, name, value):
     [(cls, name, value) for cls, name, _, out, _ in ALL_CASES for value in out],
 )
 def test_value_out_of_range_is_shown_with_the_range(cls, name, value):
-    with pytest.raises(ValueError, match=rf"^{name} must be .*(got {value!r}|not zero)"):
+    with pytest.raises(
+        ValueError, match=rf"^{name} must be .*(got {re.escape(repr(value))}|not zero)"
+    ):
         cls.from_user({name: value}, EPS64)
 
 
@@ -209,6 +259,11 @@ def test_numpy_scalars_become_python_numbers(name, value, kind):
 def test_options_that_contradict_each_other(given, words):
     with pytest.raises(ValueError, match=words):
         from_user(**given)
+
+
+def test_line_search_options_that_contradict_each_other():
+    with pytest.raises(ValueError, match="decrease must be < curvature"):
+        LineSearchOptions(decrease=0.5, curvature=0.1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from qnsolve.options import LineSearchOptions
 from qnsolve.quasi_newton.inverse import InverseLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.result import Status
-from qnsolve.solvers.common import Run, all_finite, is_unbounded, starting_radius
+from qnsolve.solvers.common import Run, all_finite, first_gamma, is_unbounded, starting_radius
 from qnsolve.solvers.wolfe import Trial, strong_wolfe
 
 
@@ -45,10 +45,14 @@ def minimize_line_search(
             Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, n_modified=0, restarts=0
         )
     # No pairs yet: with this gamma the first direction has the length of the first step.
-    gamma = g_norm / (options.initial_step or starting_radius(x_norm, f, g_norm))
-    gamma = gamma if 0.0 < gamma < np.inf else 1.0
     H = InverseLSR1(
-        space.size, memory=options.memory, gamma=options.gamma, initial_gamma=gamma, like=g
+        space.size,
+        memory=options.memory,
+        gamma=options.gamma,
+        initial_gamma=first_gamma(
+            g_norm, options.initial_step or starting_radius(x_norm, f, g_norm)
+        ),
+        like=g,
     )
     at = Iterate(objective.x0, f, f, TrackedGradient.of(g, H.pairs), x_norm)
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
@@ -122,7 +126,8 @@ def iterate(
         # Without pairs there is nothing left to try but a shorter step, and that has been tried.
         if not H.n_pairs:
             return Status.LINE_SEARCH_FAILED
-        H.reset(gamma=at.gradient.norm / starting_radius(at.x_norm, at.f, at.gradient.norm))
+        radius = starting_radius(at.x_norm, at.f, at.gradient.norm)
+        H.reset(first_gamma(at.gradient.norm, radius))
         at.gradient = TrackedGradient.of(at.gradient.vector, H.pairs)
         at.last_t, at.restarts = None, at.restarts + 1
     elif trial.unbounded:

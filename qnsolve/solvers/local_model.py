@@ -55,6 +55,11 @@ class LocalModel:
         """||g|| in the dual norm."""
         return self._tracked.norm
 
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs in the matrix."""
+        return self.matrix.n_pairs
+
     def quadratic(self) -> QuadraticModel:
         """Return the model at the iterate; valid until the next pair is stored."""
         B = self.matrix.spectrum(FAST)

@@ -6,6 +6,7 @@ What the trust-region and the cubic-regularisation loops have in common.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,15 @@ from qnsolve.solvers.common import (
 )
 from qnsolve.solvers.local_model import LocalModel
 from qnsolve.subproblem.model import SubproblemResult
+
+
+class Trial(Protocol):
+    """A step that a model proposes; `length` is that in the l2 norm, or in the metric."""
+
+    step: Array
+    slope: float
+    decrease: float
+    length: float
 
 
 @dataclass
@@ -70,7 +80,7 @@ class Outcome:
 
 
 def try_step(
-    at: Iterate, trial: SubproblemResult, objective: Objective, options: ModelOptions, run: Run
+    at: Iterate, trial: Trial, objective: Objective, options: ModelOptions, run: Run
 ) -> Outcome:
     """Evaluate f and g at the end of `trial`, and take the step, in place, if it is good.
 
@@ -132,7 +142,7 @@ def close(
     gradient = at.model.gradient
     g_norm_inf = objective.space.norm_inf(gradient)
     record = {"gnorm": g_norm_inf, **size, "ratio": outcome.ratio}
-    record["n_pairs"] = at.model.matrix.n_pairs
+    record["n_pairs"] = at.model.n_pairs
     stopped = run.after_step(at.x, at.f, gradient, outcome.accepted, record)
     if outcome.status is not None:
         return outcome.status
@@ -144,7 +154,9 @@ def named_norm(norm: str | DiagonalNorm) -> str:
     return "l2" if isinstance(norm, DiagonalNorm) else norm
 
 
-def length_in_norm(trial: SubproblemResult) -> float:
+def length_in_norm(trial: Trial) -> float:
     """Return the length of a step in the norm of its region or regulariser: its longest block."""
+    if not isinstance(trial, SubproblemResult):
+        return trial.length
     v = np.append(trial.reduced.par, trial.reduced.perp)
     return float(trial.term.lengths(v).max())

@@ -1,0 +1,144 @@
+"""Products with the Hessian: from the user's `hess`, from `hessp`, or from two gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import scipy.sparse
+from scipy.sparse.linalg import LinearOperator
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.objective import Objective
+
+Products = Callable[[Array], Array]
+"""``products(v) -> B v`` at one point."""
+
+
+class Hessian:
+    """The Hessian of an objective, known by its products; counted.
+
+    Parameters
+    ----------
+    objective : Objective
+    hess : callable or None
+        ``hess(x, *args)`` returns the symmetric Hessian, of shape (n, n) whatever the shape of x:
+        an array of the library of x or, for NumPy, also a sparse matrix or array or a
+        LinearOperator.  Evaluated once for each point at which there is a product.
+    hessp : callable or None
+        ``hessp(x, p, *args)`` returns the product with p, which has the shape of x; ignored where
+        `hess` is given, as in SciPy.  With neither, products are forward differences of gradients,
+        each of which costs an evaluation that the objective counts.
+    args : tuple
+        Further arguments of both; anything but a tuple is taken for the only one.
+
+    Attributes
+    ----------
+    nhev : int
+        Products so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `hess` or `hessp` is not callable; while the solve runs, if one returns something else
+        than described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.objective import Objective
+    >>> from qnsolve.solvers.hessian import Hessian
+    >>> objective = Objective(lambda x: (x @ x, 2 * x), np.ones(2), jac=True)
+    >>> H = Hessian(objective, hessp=lambda x, p: 2 * p)
+    >>> H.at(objective.x0, 2 * objective.x0)(np.array([3.0, 4.0])), H.nhev
+    (array([6., 8.]), 1)
+    """
+
+    def __init__(
+        self, objective: Objective, hess: Any = None, hessp: Any = None, args: Any = ()
+    ) -> None:
+        for name, value in (("hess", hess), ("hessp", hessp)):
+            if value is not None and not callable(value):
+                raise TypeError(
+                    f"{name} must be callable or None, which means differences of gradients; "
+                    f"got {type(value).__name__} {value!r}"
+                )
+        self.nhev = 0
+        self._objective = objective
+        self._hess, self._hessp = hess, hessp
+        self._args = args if isinstance(args, tuple) else (args,)
+
+    @property
+    def space(self) -> VectorSpace:
+        return self._objective.space
+
+    def at(self, x: Array, g: Array) -> Products:
+        """Return the products at the flat point `x`, where the gradient is `g`."""
+        if self._hess is not None:
+            return self._counted(self._of_matrix(x))
+        return self._counted(self._of_hessp(x) if self._hessp else self._of_differences(x, g))
+
+    def _counted(self, products: Products) -> Products:
+        def counted(v: Array) -> Array:
+            self.nhev += 1
+            return products(v)
+
+        return counted
+
+    def _of_matrix(self, x: Array) -> Products:
+        matrix: Any = None
+
+        def products(v: Array) -> Array:
+            nonlocal matrix
+            if matrix is None:
+                matrix = self._checked(self._hess(self._objective.shaped(x), *self._args))
+            return matrix @ v
+
+        return products
+
+    def _of_hessp(self, x: Array) -> Products:
+        objective = self._objective
+
+        def products(v: Array) -> Array:
+            product = self._hessp(objective.shaped(x), objective.shaped(v), *self._args)
+            return objective.flat(product, "the product of hessp")
+
+        return products
+
+    def _of_differences(self, x: Array, g: Array) -> Products:
+        objective, space = self._objective, self._objective.space
+        # The rounding error of a gradient over h balances the truncation error, which is of h.
+        reach = math.sqrt(objective.gradient_eps) * max(1.0, space.norm(x))
+
+        def products(v: Array) -> Array:
+            length = space.norm(v)
+            h = reach / length if length else 1.0
+            return (objective.gradient(x + h * v) - g) / h
+
+        return products
+
+    def _checked(self, matrix: Any) -> Any:
+        n, xp = self._objective.n, self._objective.space.xp
+        host = array_api_compat.is_numpy_namespace(xp)
+        if not (host and (scipy.sparse.issparse(matrix) or isinstance(matrix, LinearOperator))):
+            if host:
+                matrix = np.asarray(matrix)
+            elif (
+                not array_api_compat.is_array_api_obj(matrix)
+                or array_api_compat.array_namespace(matrix) is not xp
+            ):
+                raise TypeError(
+                    f"hess must return an array of {xp.__name__}, as x0 is, "
+                    f"got {type(matrix).__name__}"
+                )
+            if not xp.isdtype(matrix.dtype, ("bool", "integral", "real floating")):
+                raise TypeError(f"hess must return real numbers, got dtype {matrix.dtype}")
+            matrix = xp.astype(matrix, self._objective.space.dtype, copy=False)
+        if tuple(matrix.shape) != (n, n):
+            raise ValueError(
+                f"hess must return an array of shape ({n}, {n}), got {tuple(matrix.shape)}"
+            )
+        return matrix
