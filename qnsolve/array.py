@@ -99,7 +99,24 @@ class VectorSpace:
         """Return the space of vectors of length `size`; NumPy and float64 unless said."""
         if xp is None:
             xp = array_api_compat.array_namespace(np.empty(0))
-        return cls.of(xp.zeros(size, dtype=xp.float64 if dtype is None else dtype))
+        zeros = xp.zeros(size, dtype=xp.float64 if dtype is None else dtype)
+        if not xp.isdtype(zeros.dtype, "real floating"):
+            raise TypeError(f"dtype must be real floating, got {zeros.dtype}")
+        return cls.of(zeros)
+
+    def checked(self, v: Array, name: str) -> Array:
+        """Return a user's vector in the dtype of this space, or raise TypeError or ValueError."""
+        if isinstance(v, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; pass a plain one, for masks are not kept")
+        if not array_api_compat.is_array_api_obj(v):
+            v = np.asarray(v)
+        if tuple(v.shape) != (self.size,):
+            raise ValueError(f"{name} must have shape ({self.size},), got {tuple(v.shape)}")
+        if v.dtype == self.dtype:
+            return v
+        if not self.xp.isdtype(v.dtype, ("integral", "real floating")):
+            raise TypeError(f"{name} must be real, got dtype {v.dtype}")
+        return self.xp.astype(v, self.dtype)
 
     @cached_property
     def eps(self) -> float:

@@ -54,3 +54,14 @@ def test_no_float64_is_asked_for_where_there_is_none(method):
 
 def test_float64_is_not_widened(xp):
     assert VectorSpace.of(xp.asarray(np.ones(2))).wide is None
+
+
+@pytest.mark.parametrize("dtype", [int, complex, bool, object])
+def test_vectors_are_real_floating(dtype):
+    with pytest.raises(TypeError, match="dtype must be real floating"):
+        VectorSpace.build(3, dtype)
+
+
+def test_masks_are_refused():
+    with pytest.raises(TypeError, match="v is a masked array"):
+        VectorSpace.build(2).checked(np.ma.array([1.0, 2.0], mask=[0, 1]), "v")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
@@ -290,15 +289,7 @@ class CompactMatrix:
         return self._columns().selection @ self._inner.half
 
     def _checked(self, v: Array, name: str) -> Array:
-        if not array_api_compat.is_array_api_obj(v):
-            v = np.asarray(v)
-        if v.shape != (self.n,):
-            raise ValueError(f"{name} must have shape ({self.n},), got {tuple(v.shape)}")
-        if v.dtype == self.space.dtype:
-            return v
-        if not self.space.xp.isdtype(v.dtype, ("integral", "real floating")):
-            raise TypeError(f"{name} must be real, got dtype {v.dtype}")
-        return self.space.xp.astype(v, self.space.dtype)
+        return self.space.checked(v, name)
 
     _gamma_wanted = "finite and not zero"
 

@@ -45,17 +45,21 @@ class ScaledMatrix:
     def __init__(
         self, inner: CompactMatrix | PartialSpectrum | np.ndarray, metric: DiagonalNorm
     ) -> None:
+        if not isinstance(inner, CompactMatrix | PartialSpectrum | np.ndarray):
+            raise TypeError(
+                "inner must be an LSR1 or LBFGS, a PartialSpectrum or a dense NumPy array, "
+                f"got {type(inner).__name__}"
+            )
+        dense = isinstance(inner, np.ndarray)
+        shape = inner.shape if dense else (inner.space.size, inner.space.size)
+        if shape != (metric.space.size, metric.space.size):
+            raise ValueError(f"the metric is for n = {metric.space.size}, the matrix has {shape}")
         self.inner = inner
         self.metric = metric
-        size = inner.shape[0] if isinstance(inner, np.ndarray) else inner.space.size
-        if size != metric.space.size:
-            raise ValueError(
-                f"the metric is for n = {metric.space.size}, the matrix for n = {size}"
-            )
 
     @classmethod
     def of_dense(cls, B: np.ndarray, metric: DiagonalNorm) -> ScaledMatrix:
-        """Return the dense symmetric `B` as a scaled matrix."""
+        """Return the dense symmetric `B`, shape (n, n), as a scaled matrix."""
         root = np.sqrt(to_host(metric.d))
         return cls(B / np.outer(root, root), metric)
 
@@ -65,11 +69,12 @@ class ScaledMatrix:
 
     def update(self, s: Array, y: Array) -> UpdateStatus:
         """Offer the pair (s, y); see :meth:`LSR1.update`."""
+        s, y = self._checked(s, "s"), self._checked(y, "y")
         return self.inner.update(self.metric.to_ball(s), self.metric.from_ball(y))
 
     def matvec(self, v: Array) -> Array:
         """Return B v."""
-        p = self.metric.to_ball(v)
+        p = self.metric.to_ball(self._checked(v, "v"))
         product = self.inner @ p if isinstance(self.inner, np.ndarray) else self.inner.matvec(p)
         return self.metric.to_ball(product)
 
@@ -78,11 +83,13 @@ class ScaledMatrix:
 
     def quadratic_form(self, v: Array) -> float:
         """Return v'Bv."""
+        v = self._checked(v, "v")
         return self.metric.space.dot(v, self.matvec(v))
 
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift A)^{-1} b``; raises LinAlgError where that matrix is singular."""
         inner = self.spectrum() if isinstance(self.inner, np.ndarray) else self.inner
+        b = self._checked(b, "b")
         return self.metric.from_ball(inner.solve(self.metric.from_ball(b), shift))
 
     def to_dense(self) -> np.ndarray:
@@ -96,3 +103,6 @@ class ScaledMatrix:
         if isinstance(self.inner, PartialSpectrum):
             return self.inner
         return PartialSpectrum.from_dense(self.inner)
+
+    def _checked(self, v: Array, name: str) -> Array:
+        return self.metric.space.checked(v, name)

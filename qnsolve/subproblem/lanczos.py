@@ -52,6 +52,8 @@ class Operator:
                 f"hessp must return an array of shape ({self.space.size},), got {found}"
             )
         if product.dtype != self.space.dtype:
+            if not xp.isdtype(product.dtype, ("integral", "real floating")):
+                raise TypeError(f"hessp must return real numbers, got dtype {product.dtype}")
             product = xp.astype(product, self.space.dtype)
         product = self.scale(product)
         return product if np.isfinite(self.space.norm_inf(product)) else None

@@ -200,8 +200,12 @@ class SubproblemResult:
 
 
 def space_of(B: Matrix) -> VectorSpace | None:
-    """Return the space of the vectors that B multiplies; None for a NumPy array."""
+    """Return the space of the vectors that B multiplies; None for a real square NumPy array."""
     if isinstance(B, np.ndarray):
+        if B.dtype.kind not in "biuf":
+            raise TypeError(f"B must be real, got dtype {B.dtype}")
+        if B.ndim != 2 or B.shape[0] != B.shape[1] or B.shape[0] == 0:
+            raise ValueError(f"B must be a square matrix, got shape {B.shape}")
         return None
     if isinstance(B, ScaledMatrix):
         return B.metric.space

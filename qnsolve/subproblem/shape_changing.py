@@ -67,7 +67,8 @@ def trust_region_shape_inf(
     v[still] = 0.0
     # Slope left at an end of the interval, the multiplier times the radius.
     excess = np.where(inside | still, 0.0, size - lam * radius)
-    decrease = 0.5 * float((size + excess) @ np.abs(v))
+    with np.errstate(over="ignore"):
+        decrease = 0.5 * float((size + excess) @ np.abs(v))
     hard = (a == 0.0) & (lam < 0.0)
     return ReducedStep.of(
         v,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.subproblem.arguments import checked_positive, checked_power
@@ -178,20 +177,14 @@ def checked_problem(g: Any, B: Any, norm: Any, names: tuple[str, ...]) -> tuple[
         raise TypeError(f"norm must be a name or a DiagonalNorm, got {type(norm).__name__}")
     space = space_of(B)
     if space is None:
-        size = B.shape[0] if B.ndim else 0
-    else:
-        size = space.size
-    if not array_api_compat.is_array_api_obj(g):
-        g = np.asarray(g, dtype=float)
-    if g.shape != (size,):
-        raise ValueError(f"g must have shape ({size},), got {tuple(g.shape)}")
-    if isinstance(norm, DiagonalNorm) and norm.space.size != size:
-        raise ValueError(f"the norm is for n = {norm.space.size}, g has n = {size}")
-    if space is None:
-        g = np.asarray(g, dtype=float)
-    if not np.isfinite(float(abs(g).max() if space is None else space.norm_inf(g))):
+        B, space = np.array(B, dtype=float), VectorSpace.build(B.shape[0])
+    g = space.checked(g, "g")
+    if isinstance(norm, DiagonalNorm) and norm.space.size != space.size:
+        raise ValueError(f"the norm is for n = {norm.space.size}, g has n = {space.size}")
+    if not np.isfinite(space.norm_inf(g)):
         raise ValueError("g has entries that are not finite")
-    return g, B
+    # A copy: the step is formed later, when a caller may have written the next gradient into g.
+    return space.xp.asarray(g, copy=True), B
 
 
 def in_metric(B: Matrix, norm: str | DiagonalNorm) -> Matrix | None:

@@ -124,8 +124,7 @@ def steihaug_cg(
         if Bd is None:
             status = SubproblemStatus.NONFINITE
             break
-        Bd = Bd / unit
-        curvature = space.dot(d, Bd)
+        curvature = space.dot(d, Bd) / unit
         pivots.append(curvature / rr)
         ratios.append(beta)
 
@@ -135,11 +134,14 @@ def steihaug_cg(
         if not longer < 1.0:
             alpha = min(alpha, _to_boundary(space.dot(s, s), space.dot(s, d), space.dot(d, d)))
             on_boundary = True
-        s, r = s + alpha * d, r + alpha * Bd
+        s = s + alpha * d
         # g's + s'Bs / 2 falls by alpha rr - alpha^2 d'Bd / 2, and alpha d'Bd is at most rr.
         decrease += 0.5 * alpha * (rr + max(0.0, rr - alpha * curvature))
         if on_boundary:
+            # Far out B s may be too large for the dtype of the vectors: s'r from numbers alone.
+            slope = unit * space.dot(s, r) + alpha * space.dot(s, Bd)
             break
+        r = r + (alpha / unit) * Bd
 
         # 3. The next direction.
         before, rr = rr, space.dot(r, r)
@@ -147,15 +149,17 @@ def steihaug_cg(
         ss, sd, dd = longer, beta * (sd + alpha * dd), rr + beta * beta * dd
         d = beta * d - r
 
+    if not on_boundary:
+        slope = unit * space.dot(s, r)
     length = space.norm(s)
     if length > 1.0:
         # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
         s, on_boundary = s / length, True
-    sigma = max(0.0, -space.dot(s, r)) if on_boundary else 0.0
+    sigma = max(0.0, -slope) if on_boundary else 0.0
     return KrylovResult(
         step=operator.scale(radius * s),
         decrease=steepness * decrease * radius,
-        multipliers=np.array([unit * sigma]),
+        multipliers=np.array([sigma]),
         on_boundary=on_boundary,
         hard_case=False,
         nit=operator.count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,7 +36,8 @@ class ReducedStep:
         One for each block of the norm: a single sigma for the l2 norm, one for the eigenvectors and
         one for the complement, or one an eigenvector and the last for the complement.
     decrease : float
-        Model decrease -m(s) >= 0, a sum of terms that are not negative.
+        Model decrease -m(s) >= 0, a sum of terms that are not negative; inf where it is more than
+        the largest number.
     on_boundary, hard_case : bool
     nit : int
         Iterations of the secular equation.
@@ -86,7 +88,7 @@ class ReducedStep:
     @property
     def length(self) -> float:
         """||s||_2."""
-        return float(np.hypot(np.linalg.norm(self.par), self.perp))
+        return math.hypot(*self.par, self.perp)
 
 
 def with_complement(

@@ -59,5 +59,23 @@ def test_surface():
 
 
 def test_sizes_must_agree():
-    with pytest.raises(ValueError, match="metric is for n = 4, the matrix for n = 3"):
-        ScaledMatrix(LBFGS(3), random_metric(4, 0))
+    for inner in (LBFGS(3), np.eye(3), np.ones((4, 3)), np.ones(4), np.array(1.0)):
+        with pytest.raises(ValueError, match=r"metric is for n = 4, the matrix has \("):
+            ScaledMatrix(inner, random_metric(4, 0))
+
+
+@pytest.mark.parametrize("inner", [None, [[1.0, 0.0], [0.0, 1.0]], "LSR1"])
+def test_other_matrices_are_refused(inner):
+    with pytest.raises(TypeError, match="inner must be"):
+        ScaledMatrix(inner, random_metric(2, 0))
+
+
+@pytest.mark.parametrize(
+    ("v", "error"), [(3.0, ValueError), (np.ones((3, 1)), ValueError), (1j * np.ones(3), TypeError)]
+)
+def test_vectors_of_another_kind_are_refused(v, error):
+    """A number would be broadcast."""
+    B = ScaledMatrix(LSR1(3), random_metric(3, 0))
+    for use in (B.matvec, B.solve, B.quadratic_form, lambda v: B.update(np.ones(3), v)):
+        with pytest.raises(error):
+            use(v)

@@ -567,6 +567,31 @@ def test_same_seed_same_step(solve):
     np.testing.assert_array_equal(one.step, two.step)
 
 
+def test_complex_products_are_refused():
+    for solve in (gltr, lanczos_cubic, steihaug_cg):
+        with pytest.raises(TypeError, match="real"):
+            solve(np.ones(3), lambda v: 1j * v, 1.0)
+
+
+def test_lengths_beyond_the_square_root_of_the_largest_number():
+    lam = np.array([-1.0, 2.0, 3.0])
+    result = gltr(np.ones(3), times(lam), 1e200)
+    assert result.decrease == np.inf and result.certificate().worst <= TOL
+    assert abs(result.step[0]) == pytest.approx(1e200, rel=1e-12)
+
+
+@pytest.mark.parametrize("lam", [-1.0, 1.0])
+def test_steihaug_units_out_of_the_range_of_float32(lam):
+    """A curvature of 1 is 1e40 in units in which this gradient and the radius are 1."""
+    g = np.full(3, 1e-40, dtype=np.float32)
+    result = steihaug_cg(g, lambda v: np.float32(lam) * v, 1.0)
+    length = 1.0 if lam < 0 else np.linalg.norm(g.astype(float))
+    assert result.on_boundary is (lam < 0)
+    np.testing.assert_allclose(result.step, -length / np.sqrt(3.0), rtol=1e-4)
+    sigma = float(result.multipliers[0])
+    assert abs(sigma - max(0.0, -lam)) <= 1e-5
+
+
 def test_user_exceptions_propagate():
     def fails(v):
         raise ZeroDivisionError("mine")

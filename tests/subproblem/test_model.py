@@ -156,6 +156,83 @@ def test_unbounded_models_are_not_certified(curvature, weight, norm, power):
     assert certificate.min_eig == -np.inf
 
 
+# Odd input.
+
+
+def every_matrix(n=3):
+    """Return a model matrix of each kind, its own eigenvalues between -1 and 4."""
+    diagonal = np.diag(np.linspace(-1.0, 4.0, n))
+    lsr1 = LSR1(n)
+    for e in np.eye(n):
+        lsr1.update(e, diagonal @ e)
+    scaled = ScaledMatrix(lsr1, DiagonalNorm(np.arange(1.0, n + 1)))
+    return {
+        "LSR1": lsr1,
+        "spectrum": PartialSpectrum.from_dense(diagonal),
+        "scaled": scaled,
+        "dense": diagonal,
+    }
+
+
+@pytest.mark.parametrize("solve", [solve_trs, solve_cubic])
+@pytest.mark.parametrize("kind", ["LSR1", "spectrum", "scaled", "dense"])
+def test_gradients_are_converted_or_refused(solve, kind):
+    B = every_matrix()[kind]
+    expected = solve(np.array([1.0, 2.0, 3.0]), B, 1.0)
+    for g in ([1, 2, 3], np.array([1, 2, 3], dtype=np.int8), np.array([1, 2, 3], np.float16)):
+        result = solve(g, B, 1.0)
+        assert result.step.dtype == np.float64
+        np.testing.assert_array_equal(result.step, expected.step)
+    for g in (
+        np.array([True, False, True]),
+        np.array([1.0, 2.0, 3.0j]),
+        np.array(["1", "2", "3"]),
+        np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]),
+    ):
+        with pytest.raises(TypeError, match="g "):
+            solve(g, B, 1.0)
+
+
+@pytest.mark.parametrize("solve", [solve_trs, solve_cubic])
+@pytest.mark.parametrize("kind", ["LSR1", "spectrum", "scaled", "dense"])
+def test_arguments_may_be_overwritten_before_the_step_is_formed(solve, kind):
+    g, B = np.array([1.0, 2.0, 3.0]), every_matrix()[kind]
+    expected = solve(g, B, 1.0).step
+    result = solve(g, B, 1.0)
+    g[:] = 1e6
+    if kind == "dense":
+        B[:] = np.eye(3)
+    np.testing.assert_array_equal(result.step, expected)
+    assert result.certificate().worst <= (4e-8 if kind == "scaled" else 1e-14)
+
+
+@pytest.mark.parametrize(
+    ("B", "error"),
+    [
+        (np.array(3.0), ValueError),
+        (np.ones((3, 2)), ValueError),
+        (np.ones((3, 3, 3)), ValueError),
+        (1j * np.eye(3), TypeError),
+        (np.eye(3, dtype=object), TypeError),
+        (np.eye(3).tolist(), TypeError),
+    ],
+)
+def test_dense_matrices_are_refused(B, error):
+    for solve in (solve_trs, solve_cubic):
+        with pytest.raises(error, match="B must be"):
+            solve(np.ones(3), B, 1.0)
+    with pytest.raises((TypeError, ValueError)):
+        QuadraticModel(np.ones(3), B)
+
+
+@pytest.mark.parametrize("norm", TRUST_REGION_NORMS)
+def test_decrease_beyond_the_largest_number(norm):
+    result = solve_trs(np.ones(3), np.diag([-1.0, 2.0, 3.0]), 1e200, norm=norm)
+    assert result.decrease == np.inf
+    assert abs(result.step[0]) == 1e200 == result.length
+    assert result.certificate().worst <= 1e-15
+
+
 # Ellipsoidal norms.
 
 
