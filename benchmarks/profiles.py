@@ -35,6 +35,7 @@ for _name in ("OMP_CANCELLATION", "OMP_PROC_BIND"):
 from qnsolve.profiling import (  # noqa: E402
     DEFAULT_CONTENDERS,
     REFERENCE,
+    TEST_TEXT,
     TESTS,
     Contender,
     Objective,
@@ -45,13 +46,8 @@ from qnsolve.profiling import (  # noqa: E402
     parse_contender,
     report,
 )
-from qnsolve.profiling.problem_sets import (  # noqa: E402
-    GET_CUTEST,
-    cutest,
-    half_of,
-    have_cutest,
-    read_list,
-)
+from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E402
+from qnsolve.profiling.problem_sets import half_of, read_list  # noqa: E402
 
 HERE = Path(__file__).parent
 Key = tuple[str, int, str, int]
@@ -218,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--solvers", nargs="+", type=parse_contender, metavar="SOLVER")
     parser.add_argument("--reference", type=parse_contender, default=parse_contender(REFERENCE))
     parser.add_argument("--budget", type=int, default=5000, help="evaluations (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="a run (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="a run (%(default)g)")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=HERE / "results" / "profiles.jsonl")
     parser.add_argument(
@@ -291,8 +287,9 @@ def main() -> int:
     if args.figure is not None:
         from qnsolve.plotting import profiles
 
-        _, costs = cost_table(runs, tests[0])
-        profiles(costs).savefig(args.figure, dpi=150)
+        problems, costs = cost_table(runs, tests[0])
+        title = f"{len(problems)} problems, {TEST_TEXT[tests[0]]}"
+        profiles(costs, title=title).savefig(args.figure, dpi=150)
     return 0
 
 

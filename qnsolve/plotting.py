@@ -13,6 +13,8 @@ import numpy as np
 TEXT = "#767676"
 COLOURS = ("#2B83C6", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
+# A second and third round through the colours is told apart by the line.
+LINES = ("-", "--", ":")
 
 
 def convergence(
@@ -113,9 +115,94 @@ def convergence(
     return figure
 
 
-def _dress(axes: Any, label: str) -> None:
+def profiles(
+    costs: Mapping[str, Any],
+    *,
+    unit: str = "evaluations",
+    title: str | None = None,
+) -> Any:
+    """Draw the performance profile and the data profile of several solvers.
+
+    Left: the share of problems that a solver solves at no more than so many times the lowest cost
+    of all.  Right: the share that it solves at no more than so many evaluations.
+
+    Parameters
+    ----------
+    costs : mapping of str to array_like, shape (problems,)
+        For each solver the cost of each problem, in the same order; inf where it was not solved.
+    unit : str
+        What costs are counted in.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With a transparent background; ``figure.savefig("file.png")`` writes it.
+
+    Examples
+    --------
+    >>> from qnsolve.plotting import profiles
+    >>> figure = profiles({"ours": [2.0, 6.0], "theirs": [4.0, float("inf")]})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['ours', 'theirs']
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, PercentFormatter
+
+    from qnsolve.profiling import data_profile, performance_profile
+
+    figure = Figure(figsize=(9.0, 4.4), layout="constrained", facecolor="none")
+    figure.get_layout_engine().set(wspace=0.06)
+    panels = zip(
+        figure.subplots(1, 2),
+        (performance_profile(costs), data_profile(costs)),
+        ("cost / lowest cost of all", unit),
+        strict=True,
+    )
+    for axes, profile, label in panels:
+        finite = np.concatenate([values[np.isfinite(values)] for values in profile.values()])
+        largest = max(2.0, finite.max(initial=1.0))
+        for i, (name, values) in enumerate(profile.items()):
+            solved = values[np.isfinite(values)]
+            # A step for each problem, and the last one drawn out to the edge.
+            x = np.concatenate([[1.0], solved, [largest]])
+            share = np.concatenate([[0], np.arange(1, solved.size + 1), [solved.size]])
+            axes.plot(
+                x,
+                share / max(1, values.size),
+                label=name,
+                color=COLOURS[i % len(COLOURS)],
+                linestyle=LINES[i // len(COLOURS) % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
+                # Apart, so that the markers of lines that run together do not cover each other.
+                markevery=(0.02 + 0.03 * i, 0.25),
+                markersize=5,
+                linewidth=1.8,
+                drawstyle="steps-post",
+            )
+        _dress(axes, "share of problems solved", label)
+        axes.set_xscale("log", base=2 if label != unit else 10)
+        axes.set_xlim(1.0, largest)
+        axes.set_ylim(0.0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(4, len(costs)),
+        frameon=False,
+        labelcolor=TEXT,
+        handlelength=3.0,
+    )
+    if title:
+        figure.suptitle(title, color=TEXT, fontsize="medium")
+    return figure
+
+
+def _dress(axes: Any, label: str, xlabel: str = "evaluations of f and its gradient") -> None:
     axes.set_facecolor("none")
-    axes.set_xlabel("evaluations of f and its gradient", color=TEXT)
+    axes.set_xlabel(xlabel, color=TEXT)
     axes.set_ylabel(label, color=TEXT)
     axes.set_xlim(left=0)
     axes.tick_params(which="both", colors=TEXT)

