@@ -1,6 +1,6 @@
 """Limited-memory quasi-Newton minimisation that uses negative curvature."""
 
-from qnsolve import verify
+from qnsolve import presets, verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
 from qnsolve.methods import lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
@@ -41,6 +41,7 @@ __all__ = [
     "lsr1_tr",
     "minimize",
     "newton_tr",
+    "presets",
     "solve_cubic",
     "solve_trs",
     "steihaug_cg",

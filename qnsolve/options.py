@@ -409,8 +409,8 @@ class CubicOptions(ModelOptions):
         The weight shrinks where the ratio is more.  Default 0.75.
     longest_step : float, > 0
         A step longer than `longest_step` times the longest of those recently taken is not
-        evaluated; the weight is raised instead.  Before one has been taken, the length of the
-        first step is the limit.  Default 100.
+        evaluated; the weight is raised instead.  Before one has been taken, the length that the
+        first step has by default is the limit.  inf lets steps of any length pass.  Default 100.
 
     Raises
     ------

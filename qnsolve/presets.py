@@ -117,6 +117,8 @@ ARCS_LSR1 = Preset(
     accept=0.1,
     grow_below=0.1,
     shrink_above=0.75,
+    longest_step=float("inf"),
+    store_rejected=False,
 )
 """ARCs-LSR1 with the constants that the paper leaves open filled in."""
 

@@ -106,6 +106,8 @@ class Scale:
 
     def limit(self, options: CubicOptions) -> float:
         """Return the length of the longest step that is evaluated."""
+        if np.isinf(options.longest_step):
+            return np.inf
         # The first step has this length, to rounding, unless the weight was given.
         return self.reach * (options.longest_step if self.moved else 1.0 + ROUNDING)
 
