@@ -107,9 +107,9 @@ DOCSTRING = """Minimise a smooth function by {words}.
 
 HESSIAN_UNUSED = "Not used; a RuntimeWarning says so where one is given."
 
-HESSIAN_USED = """``hess(x, *args)`` of shape (n, n), an array or, for NumPy, also a sparse matrix or
-        a LinearOperator; or ``hessp(x, p, *args)``, with the shape of x.  With neither, products
-        are differences of gradients."""
+HESSIAN_USED = """``hess(x, *args)``, of shape (n, n): an array or, for NumPy, also a sparse matrix
+        or a LinearOperator.  Or ``hessp(x, p, *args)``, with the shape of x.  With neither,
+        products are differences of gradients."""
 
 
 def _callable(method: str) -> Callable[..., OptimizeResult]:
