@@ -122,14 +122,20 @@ def test_lanczos_stays_orthogonal_on_few_eigenvalues(n, seed):
 # The exact solvers --------------------------------------------------------------------------------
 
 
-@given(spectral_cases(), seeds(), st.data())
-def test_gltr_equals_dual_bound(case, seed, data):
+def drawn_problem(case, seed, data):
+    """Return lam and a of a case, and its g and B in another basis and in a norm that is drawn."""
     lam, a = case.diagonal()[1].diagonal(), case.diagonal()[0]
     g, B, _ = case.rotated(seed)
     d = data.draw(metrics(case.n))
     norm = None if d is None else DiagonalNorm(d)
     if d is not None:
         g, B = stretched(g, B, d)
+    return lam, a, g, B, norm
+
+
+@given(spectral_cases(), seeds(), st.data())
+def test_gltr_equals_dual_bound(case, seed, data):
+    lam, a, g, B, norm = drawn_problem(case, seed, data)
     result = gltr(g, times(B), case.radius, norm=norm)
     bound = trust_region_bound(lam, a, case.radius).value
     tolerance = 16 * model_tolerance(case.n, np.linalg.norm(a), np.abs(lam).max(), case.radius)
@@ -137,7 +143,7 @@ def test_gltr_equals_dual_bound(case, seed, data):
     assert result.nit <= case.n
     assert abs(result.decrease + bound) <= tolerance + TOL * abs(bound)
     s = result.step
-    length = np.linalg.norm(s) if d is None else norm.norm(s)
+    length = np.linalg.norm(s) if norm is None else norm.norm(s)
     assert length <= case.radius * (1 + BASIS_ROUNDINGS * case.n * EPS)
     assert abs(value(g, B, s) - bound) <= tolerance + TOL * abs(bound)
     certificate = result.certificate()
@@ -149,16 +155,11 @@ def test_gltr_equals_dual_bound(case, seed, data):
 
 @given(spectral_cases(), seeds(), weights(), st.data())
 def test_cubic_equals_dual_bound(case, seed, weight, data):
-    lam, a = case.diagonal()[1].diagonal(), case.diagonal()[0]
-    g, B, _ = case.rotated(seed)
-    d = data.draw(metrics(case.n))
-    norm = None if d is None else DiagonalNorm(d)
-    if d is not None:
-        g, B = stretched(g, B, d)
+    lam, a, g, B, norm = drawn_problem(case, seed, data)
     result = lanczos_cubic(g, times(B), weight, norm=norm)
     bound = cubic_bound(lam, a, weight).value
     s = result.step
-    length = np.linalg.norm(s) if d is None else norm.norm(s)
+    length = np.linalg.norm(s) if norm is None else norm.norm(s)
     # The length of the exact minimiser is not above that of a step for the weight w / 2 or so.
     reach = max(length, float(np.sqrt(cubic_bound(lam, a, weight).multiplier / weight) ** 2))
     tolerance = 16 * model_tolerance(case.n, np.linalg.norm(a), np.abs(lam).max(), reach)
