@@ -50,7 +50,8 @@ from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E4
 from qnsolve.profiling.problem_sets import half_of, read_list  # noqa: E402
 
 HERE = Path(__file__).parent
-PATIENCE = 5.0  # wall time over processor time at which a run is killed
+# A run is killed after so many times its processor time, and so many seconds more, of wall time.
+PATIENCE, GRACE = 5.0, 2.0
 Key = tuple[str, int, str, int]
 
 
@@ -106,7 +107,7 @@ class Worker:
         sender.close()
         # The run ends itself at its limit of processor time where it evaluates; this is for one
         # that does not, on a machine that may be busy.
-        self._killed_at = time.monotonic() + PATIENCE * self.limit + 2.0
+        self._killed_at = time.monotonic() + PATIENCE * self.limit + GRACE
 
     @property
     def seconds_left(self) -> float:

@@ -136,7 +136,9 @@ def _torchmin(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: d
             (x,) = ctx.saved_tensors
             return weight * torch.from_numpy(meter.grad(x.detach().numpy()))
 
-    options = {"gtol": gtol, "xtol": 0.0, "max_iter": NO_LIMIT, **options}
+    # Only these two have a test on the step as well.
+    step_test = {"xtol": 0.0} if method in ("bfgs", "l-bfgs") else {}
+    options = {"gtol": gtol, "max_iter": NO_LIMIT, **step_test, **options}
     result = torchmin.minimize(Value.apply, torch.from_numpy(x0), method, options=options)
     return {**result, "x": result.x.detach().numpy()}
 
