@@ -1,0 +1,140 @@
+"""What is cubic regularisation's own: rules for the weight, and the limit on the step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import qnsolve
+from qnsolve.options import CubicOptions
+from qnsolve.problems import get_problem
+from qnsolve.solvers.arc import Scale, model_along, regularised_step
+from qnsolve.solvers.trial import Outcome
+from qnsolve.solvers.weight import Along, CartisGouldToint, Midpoints, interpolated_weight
+from qnsolve.subproblem.model import QuadraticModel
+
+OPTIONS = CubicOptions()
+
+
+def run(problem, **options):
+    return qnsolve.minimize(
+        problem.fun, problem.x0, jac=True, method="lsr1-arc", options={"maxfev": 3000, **options}
+    )
+
+
+@pytest.mark.parametrize("norm", ["shape", "l2"])
+@pytest.mark.parametrize("rule", ["interpolation", "arcs", "cgt"])
+@pytest.mark.parametrize(
+    ("name", "n"),
+    [("extended-rosenbrock", 20), ("powell-singular", 12), ("woods", 8), ("styblinski-tang", 30)],
+)
+def test_every_rule_and_norm_converges(norm, rule, name, n):
+    assert run(get_problem(name, n), norm=norm, weight_rule=rule).success
+
+
+def test_limit_on_the_step_ends_the_feedback_of_giant_pairs():
+    """Dixon-Price with negative curvature: without a limit the pair of a giant rejected step
+    brings a giant curvature, and the next step is longer still."""
+    problem = get_problem("dixon-price", 50)
+    assert run(problem, weight_rule="arcs", initial_weight=1.0).success
+    free = run(problem, weight_rule="arcs", initial_weight=1.0, longest_step=np.inf, maxfev=300)
+    assert not free.success
+
+
+@pytest.mark.parametrize("norm", ["shape", "l2"])
+def test_no_step_is_evaluated_beyond_the_limit(norm):
+    problem = get_problem("dixon-price", 30)
+    points, longest = [], []
+
+    def fun(x):
+        points.append(x.copy())
+        return problem.fun(x)
+
+    def callback(intermediate_result):
+        x, previous = intermediate_result.x, longest[-1][0] if longest else problem.x0
+        longest.append((x.copy(), np.linalg.norm(points[-1] - previous)))
+
+    qnsolve.minimize(
+        fun,
+        problem.x0,
+        jac=True,
+        method="lsr1-arc",
+        callback=callback,
+        options={"norm": norm, "longest_step": 2.0, "maxiter": 60, "initial_weight": 1e-8},
+    )
+    taken, moved = 0.0, False
+    before = problem.x0
+    for x, tried in longest:
+        if moved:
+            assert tried <= 2.0 * taken * (1 + 1e-6)
+        length = np.linalg.norm(x - before)
+        if length > 0:
+            taken, moved = max(taken, length), True
+        before = x
+    assert moved
+
+
+def test_weight_is_raised_without_leaving_the_model():
+    """Negative curvature -2 and weight 1e-6 ask for a step of 2e6."""
+    model = QuadraticModel(np.array([1.0, 0.5]), np.diag([-2.0, 3.0]))
+    for norm in ("shape", "l2"):
+        scale = Scale(1e-6, reach=0.03, moved=True)
+        trial = regularised_step(model, scale, replace(OPTIONS, norm=norm))
+        assert 0.03 < trial.length <= 3.0
+        assert trial.decrease > 0.0
+        again = model.regularised(scale.weight, norm)
+        np.testing.assert_array_equal(again.step, trial.step)
+
+
+def test_model_along_the_step_is_stationary_at_its_end():
+    model = QuadraticModel(np.array([1.0, 0.5, -2.0]), np.diag([-2.0, 3.0, 0.1]))
+    for norm in ("shape", "l2"):
+        along = model_along(model.regularised(0.7, norm), 1.0)
+        assert along.weight_for(1.0) == pytest.approx(0.7)
+        # Its value there is the decrease that was promised.
+        value = along.slope + along.curvature / 2 + 0.7 * along.cube / 3
+        assert -value == pytest.approx(model.regularised(0.7, norm).decrease)
+
+
+# -- rules for the weight --------------------------------------------------------------------------
+
+ALONG = Along(slope=-6.0, curvature=2.0, cube=4.0, gradient_norm=0.3)  # weight 1 ends at t = 1
+GOOD = Outcome(1.0, 1.0, -6.0, 4.0, slope_new=-3.0, reduction=3.8, ratio=0.95, accepted=True)
+FAIR = replace(GOOD, ratio=0.5)
+POOR = replace(GOOD, slope_new=24.0, reduction=-6.0, ratio=-1.5, accepted=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "wanted"),
+    [
+        (Midpoints(1.0, 10.0), GOOD, 0.5),
+        (Midpoints(1.0, 10.0), FAIR, 1.0),
+        (Midpoints(2.0, 10.0), FAIR, 1.5),
+        (Midpoints(1.0, 10.0), POOR, 5.5),
+        (CartisGouldToint(), GOOD, 0.3),
+        (CartisGouldToint(floor=0.4), GOOD, 0.4),
+        (CartisGouldToint(), FAIR, 1.0),
+        (CartisGouldToint(), POOR, 2.0),
+        # The slope vanishes at t = 2: -(-6 + 2 * 2) / (4 * 4).
+        (interpolated_weight, GOOD, 0.125),
+        (interpolated_weight, FAIR, 1.0),
+        # 6 t^3 + 6 t^2 - 6 t has its minimum at t = 1/3: (6 - 2/3) / (4/9) = 12, at most 10.
+        (interpolated_weight, POOR, 10.0),
+        (interpolated_weight, replace(POOR, slope_new=np.nan), 5.0),
+        (interpolated_weight, replace(POOR, ratio=np.nan), 10.0),
+    ],
+)
+def test_rules_for_the_weight(rule, outcome, wanted):
+    assert rule(1.0, outcome, OPTIONS, ALONG) == pytest.approx(wanted)
+
+
+@given(st.floats(-1e3, -1e-3), st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+def test_interpolation_stays_within_its_bounds(slope, slope_new, reduction):
+    poor = Outcome(1.0, 1.0, slope, 1.0, slope_new, reduction, ratio=-1.0)
+    assert 6.0 <= interpolated_weight(3.0, poor, OPTIONS, ALONG) <= 30.0
+    good = replace(poor, ratio=0.9)
+    assert 0.3 <= interpolated_weight(3.0, good, OPTIONS, ALONG) <= 1.5
