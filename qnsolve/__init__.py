@@ -3,9 +3,10 @@
 from qnsolve import presets, verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
-from qnsolve.methods import lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
+from qnsolve.methods import hybrid_tr, lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -22,6 +23,7 @@ __all__ = [
     "LSR1",
     "Certificate",
     "DiagonalNorm",
+    "HybridLSR1",
     "KrylovResult",
     "LBFGSStrategy",
     "LSR1Strategy",
@@ -35,6 +37,7 @@ __all__ = [
     "__version__",
     "as_linear_operator",
     "gltr",
+    "hybrid_tr",
     "lanczos_cubic",
     "lsr1_arc",
     "lsr1_ls",

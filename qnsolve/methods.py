@@ -15,6 +15,7 @@ from qnsolve.callback import wrap_callback
 from qnsolve.objective import Objective
 from qnsolve.options import (
     CubicOptions,
+    HybridOptions,
     LineSearchOptions,
     NewtonOptions,
     SolverOptions,
@@ -22,6 +23,7 @@ from qnsolve.options import (
 )
 from qnsolve.solvers.arc import minimize_cubic
 from qnsolve.solvers.hessian import Hessian
+from qnsolve.solvers.hybrid import minimize_hybrid
 from qnsolve.solvers.line_search import minimize_line_search
 from qnsolve.solvers.matrices import build_lsr1
 from qnsolve.solvers.newton_tr import minimize_newton
@@ -42,6 +44,11 @@ class Solver:
 
 
 SOLVERS = {
+    "hybrid-tr": Solver(
+        HybridOptions,
+        minimize_hybrid,
+        "a trust region on SR1 re-applied to the limited-memory BFGS matrix",
+    ),
     "lsr1-tr": Solver(
         TrustRegionOptions,
         partial(minimize_trust_region, build_matrix=build_lsr1),
@@ -155,12 +162,14 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
     return solve
 
 
+hybrid_tr = _callable("hybrid-tr")
 lsr1_tr = _callable("lsr1-tr")
 lsr1_arc = _callable("lsr1-arc")
 lsr1_ls = _callable("lsr1-ls")
 newton_tr = _callable("newton-tr")
 
 METHODS: dict[str, Callable[..., OptimizeResult]] = {
+    "hybrid-tr": hybrid_tr,
     "lsr1-tr": lsr1_tr,
     "lsr1-arc": lsr1_arc,
     "lsr1-ls": lsr1_ls,

@@ -104,6 +104,10 @@ def _gamma(name: str, value: Any) -> Any:
     return value
 
 
+def _optional_gamma(name: str, value: Any) -> Any:
+    return value if value is None else _gamma(name, value)
+
+
 def _at_least(low: int, *, optional: bool = False) -> _Number:
     return _Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
 
@@ -250,6 +254,9 @@ class ModelOptions(SolverOptions):
     store_rejected : bool
         Offer the pair of a rejected step to the memory too: it says where the model was wrong.
         Default True, as in Nocedal and Wright (2006), Algorithm 6.2.
+    modified_secant : bool
+        Offer (s, y + theta s / s's), whose curvature along s is that at the end of the step, by the
+        cubic through both ends, in place of its mean (Zhang, Deng and Chen 1999).  Default False.
     matrix : callable or None
         ``matrix(gradient, options, initial_gamma)`` replaces the method's matrix
         (:mod:`qnsolve.solvers.matrices`).  Default None.
@@ -259,6 +266,7 @@ class ModelOptions(SolverOptions):
 
     gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
     store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
+    modified_secant: bool = field(default=False, metadata=_checked_by(_flag))
     matrix: Callable | None = field(default=None, metadata=_checked_by(_rule))
     first_step: Callable | None = field(default=None, metadata=_checked_by(_rule))
 
@@ -339,6 +347,27 @@ class TrustRegionOptions(RadiusOptions, ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HybridOptions(TrustRegionOptions):
+    """Options of the hybrid trust-region solver: those of :class:`TrustRegionOptions`.
+
+    Defaults that differ: `memory` 20; `gamma` None, the rules of :class:`qnsolve.HybridLSR1`;
+    `modified_secant` True; `radius_rule` shrinks to no less than a quarter of the step; and without
+    an `initial_radius` the first region is larger.  docs/decisions.md says what each choice buys.
+
+    Examples
+    --------
+    >>> HybridOptions().memory
+    20
+    """
+
+    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
+    gamma: float | str | GammaRule | None = field(
+        default=None, metadata=_checked_by(_optional_gamma)
+    )
+    modified_secant: bool = field(default=True, metadata=_checked_by(_flag))
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewtonOptions(RadiusOptions):
     """Options of the trust-region Newton method, on top of :class:`RadiusOptions`.
 
@@ -384,7 +413,9 @@ class NewtonOptions(RadiusOptions):
         default=None, metadata=_checked_by(_at_least(1, optional=True))
     )
     forcing: float = field(default=0.5, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    store_rejected: ClassVar[bool] = False  # there are no pairs to store
+    # There are no pairs to store or to modify.
+    store_rejected: ClassVar[bool] = False
+    modified_secant: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,15 +149,22 @@ class CompactMatrix:
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0
 
-    def update(self, s: Array, y: Array, *, y_products: np.ndarray | None = None) -> UpdateStatus:
+    def update(
+        self,
+        s: Array,
+        y: Array,
+        *,
+        s_products: np.ndarray | None = None,
+        y_products: np.ndarray | None = None,
+    ) -> UpdateStatus:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
 
         Parameters
         ----------
         s, y : array, shape (n,)
             Step and gradient change.
-        y_products : ndarray, optional
-            W y where it is known already.
+        s_products, y_products : ndarray, optional
+            W s and W y where they are known already.
 
         Returns
         -------
@@ -182,7 +189,7 @@ class CompactMatrix:
         Cost: two products with the 2m stored rows, 8 m n flops, and O(m^3) on the host.
         """
         s, y = self._checked(s, "s"), self._checked(y, "y")
-        pair = self.pairs.measure(s, y, y_products)
+        pair = self.pairs.measure(s, y, s_products, y_products)
         if pair.ss == 0.0 and self.space.norm_inf(s) == 0.0:
             return UpdateStatus.ZERO_STEP
         if not pair.representable:
@@ -217,8 +224,9 @@ class CompactMatrix:
     def quadratic_form(self, v: Array) -> float:
         """Return v'Bv in O(mn)."""
         v = self._checked(v, "v")
-        inside = self._half_on_rows().T @ self.pairs.products(v)
-        return self._gamma * self.space.dot(v, v) + float(inside @ (self._inner.weights * inside))
+        factor, weights = self._low_rank_part()
+        inside = factor.T @ self.pairs.products(v)
+        return self._gamma * self.space.dot(v, v) + float(inside @ (weights * inside))
 
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift I)^{-1} b`` in O(mn) by the spectrum and one step of refinement.
@@ -236,9 +244,9 @@ class CompactMatrix:
 
     def diagonal(self) -> Array:
         """Return the diagonal of B, shape (n,), in O(m^2 n)."""
-        factor = self._half_on_rows()
+        factor, weights = self._low_rank_part()
         diagonal = self.space.zeros(self.n) + self._gamma
-        for column, weight in zip(factor.T, self._inner.weights, strict=True):
+        for column, weight in zip(factor.T, weights, strict=True):
             v = self.pairs.combine(column)
             diagonal = diagonal + float(weight) * v * v
         return diagonal
@@ -266,27 +274,31 @@ class CompactMatrix:
         """
         if self._spectrum is None or self._orthogonality > orthogonality:
             self._orthogonality = orthogonality
-            self._spectrum = spectrum_of_update(
-                self._gamma,
-                self._columns(),
-                self._inner.half,
-                self._inner.weights,
-                self.pairs.gram,
-                self.pairs,
-                orthogonality,
-            )
+            self._spectrum = self._diagonalise(orthogonality)
         return self._spectrum
 
     def _apply(self, v: Array, products: np.ndarray) -> Array:
         """Return B v given W v."""
         if not self.n_pairs:
             return self._gamma * v
-        factor = self._half_on_rows()
-        inside = self._inner.weights * (factor.T @ products)
+        factor, weights = self._low_rank_part()
+        inside = weights * (factor.T @ products)
         return self.pairs.combine(factor @ inside) + self._gamma * v
 
-    def _half_on_rows(self) -> np.ndarray:
-        return self._columns().selection @ self._inner.half
+    def _low_rank_part(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return F and w in ``B = gamma I + W' F diag(w) F' W``."""
+        return self._columns().selection @ self._inner.half, self._inner.weights
+
+    def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
+        return spectrum_of_update(
+            self._gamma,
+            self._columns(),
+            self._inner.half,
+            self._inner.weights,
+            self.pairs.gram,
+            self.pairs,
+            orthogonality,
+        )
 
     def _checked(self, v: Array, name: str) -> Array:
         return self.space.checked(v, name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qnsolve.array import Array
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
-from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
 from qnsolve.quasi_newton.scaling import MIN_COSINE, GammaRule
 from qnsolve.quasi_newton.spectrum import Columns
 
@@ -105,10 +105,16 @@ class LBFGS(CompactMatrix):
         return inner
 
     def _columns(self) -> Columns:
-        rows = self.pairs.s_rows
-        k = len(rows)
-        selection = np.zeros((self.pairs.gram.shape[0], 2 * k))
-        j = np.arange(k)
-        selection[rows, j] = selection[rows + 1, k + j] = 1.0
-        blocks = self.pairs.blocks()
-        return Columns(selection, np.append(blocks.s_norms, blocks.y_norms))
+        return columns_of_pairs(self.pairs)
+
+
+def columns_of_pairs(pairs: PairMemory) -> Columns:
+    """Return [S Y], oldest first."""
+    rows, blocks = pairs.s_rows, pairs.blocks()
+    k = len(rows)
+    selection = np.zeros((pairs.gram.shape[0], 2 * k))
+    j = np.arange(k)
+    selection[rows, j] = selection[rows + 1, k + j] = 1.0
+    # A y that is zero has no direction: it is dropped, whatever its scale.
+    y_scale = np.where(blocks.y_norms > 0.0, blocks.y_norms, 1.0)
+    return Columns(selection, np.append(blocks.s_norms, y_scale))

@@ -114,18 +114,25 @@ class PairMemory:
             self._gram[np.ix_(i, i)], self._gram[np.ix_(i, j)], self._gram[np.ix_(j, j)]
         )
 
-    def measure(self, s: Array, y: Array, y_products: np.ndarray | None = None) -> PairProducts:
+    def measure(
+        self,
+        s: Array,
+        y: Array,
+        s_products: np.ndarray | None = None,
+        y_products: np.ndarray | None = None,
+    ) -> PairProducts:
         """Return the inner products of (s, y) with W and with each other.
 
         Parameters
         ----------
         s, y : array, shape (n,)
-        y_products : ndarray, optional
-            W y where it is known already.
+        s_products, y_products : ndarray, optional
+            W s and W y where they are known already.
         """
         dot = self.space.dot
+        with_s = self.products(s) if s_products is None else s_products
         with_y = self.products(y) if y_products is None else y_products
-        return PairProducts(self.products(s), with_y, dot(s, s), dot(s, y), dot(y, y))
+        return PairProducts(with_s, with_y, dot(s, s), dot(s, y), dot(y, y))
 
     def candidate(self, pair: PairProducts) -> GramBlocks:
         """Return the blocks as they would be with `pair` stored, the oldest evicted if full."""

@@ -56,6 +56,35 @@ class Latest:
 
 
 @dataclass(frozen=True)
+class Smoothed:
+    """gamma = the geometric mean, weighted by `share`, of y'y / s'y of the newest pair and gamma.
+
+    The first pair gives gamma alone.  One pair of unusual curvature moves gamma by half as many
+    decades, two by three quarters.
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0:
+            raise ValueError(f"share must lie in (0, 1], got {self.share!r}")
+
+    def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
+        newest = Latest()(blocks, ratios, current)
+        if len(blocks) == 1:
+            return newest
+        return float(newest**self.share * current ** (1.0 - self.share))
+
+
+@dataclass(frozen=True)
+class LengthRatio:
+    """gamma = |y| / |s| of the newest pair, whatever its curvature."""
+
+    def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
+        return float(blocks.y_norms[-1] / blocks.s_norms[-1])
+
+
+@dataclass(frozen=True)
 class WindowMax:
     """gamma = the largest y'y / s'y among the last `window` pairs offered (ACM Algorithm 1030)."""
 
@@ -105,6 +134,8 @@ class GeneralisedEigenvalue:
 
 RULES: dict[str, GammaRule] = {
     "latest": Latest(),
+    "smoothed": Smoothed(),
+    "length-ratio": LengthRatio(),
     "window-max": WindowMax(),
     "eigenvalue": GeneralisedEigenvalue(),
 }

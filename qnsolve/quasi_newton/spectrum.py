@@ -148,6 +148,11 @@ class PartialSpectrum:
         return cls.from_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
 
     @property
+    def coefficients(self) -> np.ndarray:
+        """C in ``U = W' C``, shape (rows of W, r)."""
+        return self._coefficients
+
+    @property
     def complement_dim(self) -> int:
         """n - r, the multiplicity of gamma."""
         return self.space.size - len(self.eigenvalues)

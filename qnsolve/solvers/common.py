@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from scipy.optimize import OptimizeResult
 
@@ -25,6 +25,9 @@ ROUNDING_OF_F = 10.0
 
 ROUNDING_ACCEPT = 100.0
 """Differences of f that are let pass, in the same unit, where the gradient shrinks."""
+
+VALUE_NOISE = 1e-9
+"""Differences of f within VALUE_NOISE * |f| are not asked for a third derivative."""
 
 GRADIENT_PROGRESS = 0.9
 """Factor by which the gradient must shrink for such a step."""
@@ -123,6 +126,24 @@ def progress_at_rounding(
     return same and g_norm_new <= GRADIENT_PROGRESS * g_norm
 
 
+def secant_correction(slope: float, slope_new: float, reduction: float, f: float) -> float:
+    """Return theta by which s'y is to grow so that it is the curvature at the end of the step.
+
+    With the cubic through values and slopes at both ends, the second derivative at the end is
+    ``s'y + theta``, ``theta = 6 (f - f_new) + 3 (g + g_new)'s``, kept within -0.9 and 1 times
+    |s'y|.  0 where the difference of values has too few digits.
+
+    References
+    ----------
+    J. Z. Zhang, N. Y. Deng, L. H. Chen, "New quasi-Newton equation and related methods for
+    unconstrained optimization", J. Optim. Theory Appl. 102 (1999), eq. 2.6.
+    """
+    if not abs(reduction) > VALUE_NOISE * abs(f):
+        return 0.0
+    size = abs(slope_new - slope)
+    return min(max(6.0 * reduction + 3.0 * (slope + slope_new), -0.9 * size), size)
+
+
 def hermite_minimiser(slope: float, slope_new: float, reduction: float) -> float:
     """Return the minimiser t of the cubic through both ends of a step; NaN if there is none.
 
@@ -138,14 +159,24 @@ def hermite_minimiser(slope: float, slope_new: float, reduction: float) -> float
     return 1.0 - (slope_new + d2 - d1) / denominator if denominator else math.nan
 
 
-def starting_radius(x_norm: float, f: float, g_norm: float) -> float:
+class Reach(NamedTuple):
+    """How far a first step may go: in lengths of x0, and of the way to f = 0 by a linear model."""
+
+    of_x: float = 1.0
+    of_fall: float = 2.0
+
+
+CAUTIOUS = Reach()
+
+
+def starting_radius(x_norm: float, f: float, g_norm: float, reach: Reach = CAUTIOUS) -> float:
     """Return a first radius with the unit of x.
 
     A linear model of f reaches 0 at |f| / |g|; twice that is as far as a function that is bounded
     below by 0 is likely to fall along -g.
     """
-    by_size = max(1.0, x_norm) if math.isfinite(x_norm) else 1.0
-    by_value = 2.0 * (abs(f) / g_norm) if g_norm else 0.0
+    by_size = reach.of_x * max(1.0, x_norm) if math.isfinite(x_norm) else 1.0
+    by_value = reach.of_fall * (abs(f) / g_norm) if g_norm else 0.0
     return min(by_size, by_value) if by_value > 0.0 else by_size
 
 

@@ -68,7 +68,14 @@ class LocalModel:
         return QuadraticModel(self.gradient, B, products=self._tracked.products)
 
     def learn(
-        self, step: Array, g_new: Array, norm_new: float, *, offer: bool = True, move: bool
+        self,
+        step: Array,
+        g_new: Array,
+        norm_new: float,
+        *,
+        offer: bool = True,
+        move: bool,
+        theta: float = 0.0,
     ) -> bool:
         """Take in the gradient at the end of a step; return whether its pair was stored.
 
@@ -81,10 +88,22 @@ class LocalModel:
             Offer the pair to the matrix.
         move : bool
             Make the end of the step the iterate.
+        theta : float
+            Offer y + theta s / s's in place of y, in the variables p.
         """
         tracked, y, y_products = self._tracked.change_to(self.metric.from_ball(g_new), norm_new)
         p = self.metric.to_ball(step)
-        stored = offer and self.matrix.update(p, y, y_products=y_products).stored
+        stored = False
+        if offer:
+            p_products = self.matrix.pairs.products(p)
+            if theta:
+                share = theta / self.matrix.space.dot(p, p)
+                y = y + share * p
+                # A narrow sum is rounded: its products are not the sum of products.
+                wide = self.matrix.space.wide
+                y_products = y_products + share * p_products if wide is None else None
+            status = self.matrix.update(p, y, s_products=p_products, y_products=y_products)
+            stored = status.stored
         if move:
             self.gradient, self._tracked = g_new, tracked
         if stored:

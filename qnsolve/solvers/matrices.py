@@ -13,6 +13,7 @@ from typing import Any
 from qnsolve.array import Array
 from qnsolve.options import ModelOptions
 from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
 
 MatrixFactory = Callable[[Array, ModelOptions, float], CompactMatrix]
@@ -45,3 +46,4 @@ class Build:
 
 
 build_lsr1 = Build(LSR1)
+build_hybrid = Build(HybridLSR1)

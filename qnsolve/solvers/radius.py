@@ -21,24 +21,37 @@ LONG_STEP = 0.8
 """Part of the radius that a step must have used for the radius to grow (Algorithm 1)."""
 
 
-def interpolated_radius(radius: float, outcome: Outcome, options: TrustRegionOptions) -> float:
-    """Return a radius read off the slopes at both ends of the step.
+@dataclass(frozen=True)
+class Interpolated:
+    """A radius read off the slopes at both ends of the step.
 
     Shrink to the minimiser of the cubic through both ends of a poor step; grow to where the slope
     would vanish, by the secant through both ends, after a good step that used the region.
+
+    Parameters
+    ----------
+    least : float
+        The radius shrinks to no less than this part of the step.
     """
-    length = outcome.length
-    if not outcome.ratio >= options.shrink_below:
-        return length * shrinkage(outcome)
-    if outcome.ratio > options.grow_above and length >= LONG_STEP * radius:
-        return max(radius, growth(outcome) * length)
-    return radius
+
+    least: float = 0.1
+
+    def __call__(self, radius: float, outcome: Outcome, options: TrustRegionOptions) -> float:
+        length = outcome.length
+        if not outcome.ratio >= options.shrink_below:
+            return length * shrinkage(outcome, self.least)
+        if outcome.ratio > options.grow_above and length >= LONG_STEP * radius:
+            return max(radius, growth(outcome) * length)
+        return radius
 
 
-def shrinkage(outcome: Outcome) -> float:
+interpolated_radius = Interpolated()
+
+
+def shrinkage(outcome: Outcome, least: float = 0.1) -> float:
     """Return the part of a poor step to the minimiser of the cubic through its ends."""
     t = hermite_minimiser(outcome.slope, outcome.slope_new, outcome.reduction)
-    return 0.5 if np.isnan(t) else min(max(t, 0.1), 0.5)
+    return 0.5 if np.isnan(t) else min(max(t, least), 0.5)
 
 
 def growth(outcome: Outcome) -> float:

@@ -21,6 +21,7 @@ from qnsolve.solvers.common import (
     all_finite,
     is_unbounded,
     progress_at_rounding,
+    secant_correction,
 )
 from qnsolve.solvers.local_model import LocalModel
 from qnsolve.subproblem.model import SubproblemResult
@@ -116,7 +117,10 @@ def try_step(
     fall = at.f - f_new
     # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
     offered = accepted or options.store_rejected
-    stored = at.model.learn(step, g_new, norm_new, offer=offered, move=accepted)
+    theta = 0.0
+    if options.modified_secant:
+        theta = secant_correction(slope, slope_new, reduction, at.f)
+    stored = at.model.learn(step, g_new, norm_new, offer=offered, move=accepted, theta=theta)
     run.skipped += offered and not stored
     # 3. Move.
     if accepted:

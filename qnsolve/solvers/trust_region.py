@@ -6,17 +6,18 @@ With L-SR1 it is Algorithm 1 of Ramamurthy and Duffy (2017).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from scipy.optimize import OptimizeResult
 
 from qnsolve.objective import Objective
-from qnsolve.options import TrustRegionOptions
+from qnsolve.options import RadiusOptions, TrustRegionOptions
 from qnsolve.result import Status
-from qnsolve.solvers.common import Run, all_finite, first_gamma, starting_radius
+from qnsolve.solvers.common import CAUTIOUS, Reach, Run, all_finite, first_gamma, starting_radius
 from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
 from qnsolve.solvers.matrices import MatrixFactory
-from qnsolve.solvers.radius import interpolated_radius
+from qnsolve.solvers.radius import RadiusRule, interpolated_radius
 from qnsolve.solvers.trial import Iterate, close, named_norm, try_step
 
 NON_FINITE_SHRINK = 0.1
@@ -31,6 +32,9 @@ def minimize_trust_region(
     options: TrustRegionOptions,
     callback: Callable | None,
     build_matrix: MatrixFactory,
+    *,
+    radius_rule: RadiusRule = interpolated_radius,
+    reach: Reach = CAUTIOUS,
 ) -> OptimizeResult:
     """Run the trust-region method on a limited-memory matrix; x and jac of the result are flat.
 
@@ -43,6 +47,10 @@ def minimize_trust_region(
     build_matrix : callable
         ``build_matrix(gradient, options, initial_gamma)``, one of
         :mod:`qnsolve.solvers.matrices`; what tells the methods of this loop apart.
+    radius_rule : callable
+        Rule for the radius where the options name none (:mod:`qnsolve.solvers.radius`).
+    reach : Reach
+        How far the first step goes where the options give no radius.
 
     Notes
     -----
@@ -56,7 +64,8 @@ def minimize_trust_region(
         return run.result(
             Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=options.initial_radius
         )
-    radius = first_radius(options, metric.norm(objective.x0), f, g_norm)
+    options = replace(options, radius_rule=options.radius_rule or radius_rule)
+    radius = first_radius(options, metric.norm(objective.x0), f, g_norm, reach)
     B = (options.matrix or build_matrix)(g, options, first_gamma(g_norm, radius))
     at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
@@ -71,11 +80,13 @@ def minimize_trust_region(
     return run.result(status, at.x, at.f, at.model.gradient, n_pairs=B.n_pairs, radius=radius)
 
 
-def first_radius(options: TrustRegionOptions, x_norm: float, f: float, g_norm: float) -> float:
+def first_radius(
+    options: RadiusOptions, x_norm: float, f: float, g_norm: float, reach: Reach = CAUTIOUS
+) -> float:
     """Return the radius of the first region."""
     if options.initial_radius == "gradient":
         return g_norm or 1.0
-    return options.initial_radius or starting_radius(x_norm, f, g_norm)
+    return options.initial_radius or starting_radius(x_norm, f, g_norm, reach)
 
 
 def iterate(
@@ -92,8 +103,7 @@ def iterate(
     outcome = try_step(at, trial, objective, options, run)
     # 3. Radius.
     if outcome.finite:
-        rule = options.radius_rule or interpolated_radius
-        radius = min(rule(radius, outcome, options), options.max_radius)
+        radius = min(options.radius_rule(radius, outcome, options), options.max_radius)
     else:
         radius = NON_FINITE_SHRINK * outcome.length
     # 4. Stop?

@@ -1,0 +1,247 @@
+"""SR1 re-applied on an L-BFGS matrix that is built from the same pairs.
+
+Off the span of S, pure L-SR1 with fewer pairs than variables invents curvature: for a quadratic of
+curvature theta along a step it has gamma + gamma |r|^2 / (theta (theta - gamma)) off it, where r is
+what the step shares with the rest, negative for theta < gamma.  BFGS updates add none.  So the
+matrix starts from them, and SR1 corrects what it can on top.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from qnsolve.array import Array
+from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.quasi_newton.lbfgs import columns_of_pairs
+from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.scaling import GammaRule
+from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum, orthonormal_basis
+
+SMALL = 12
+"""Dimension up to which few pairs span the space, and SR1 can be trusted with all of them."""
+
+SWEEPS = 5
+"""Passes of BFGS over the pairs; more than 5 gain less than 1 % of the evaluations."""
+
+LEAST_COSINE = 1e-10
+"""s'y / (|s| |y|) that a pair must exceed for a BFGS update."""
+
+RE_APPLIED = 3
+"""Newest pairs that SR1 is applied to above dimension SMALL."""
+
+SKIP_SMALL, SKIP_LARGE = 1e-8, 1e-2
+"""r in the SR1 test |s'v| >= r |s| |v|, v = y - Bs, up to dimension SMALL and above."""
+
+FLOOR = 1e-2
+"""Least curvature, relative to gamma, that a negative one is reflected to."""
+
+NEGATIVE = ("reflect", "drop", "keep")
+"""What can be done about negative eigenvalues."""
+
+
+class HybridLSR1(CompactMatrix):
+    r"""SR1 re-applied on an L-BFGS matrix of the same pairs.
+
+    From :math:`B = \gamma I`, with all updates on :math:`\mathrm{span}[S\;Y]`:
+
+    1. several sweeps over the pairs, oldest first, of the BFGS update
+
+       .. math::
+           B \leftarrow B - \frac{B s s^T B}{s^T B s} + \frac{y y^T}{s^T y}
+
+       with the pairs of positive curvature.  The first sweep gives the L-BFGS matrix; further ones
+       bring it towards satisfying all secant equations at once;
+    2. the SR1 update :math:`B \leftarrow B + v v^T / v^T s`, :math:`v = y - B s`, with the newest
+       pairs, of either curvature;
+    3. negative eigenvalues, if there are any, are dealt with as `negative` says.
+
+    Parameters
+    ----------
+    n : int
+        Dimension.
+    memory : int, default 10
+        Largest number m of pairs; may exceed n.
+    gamma : float, str or callable, optional
+        Rule for gamma > 0, as in :class:`LSR1`.  Default: "length-ratio" for n <= 12, else
+        "smoothed".
+    initial_gamma : float, default 1
+        gamma until the first pair is stored; a constant gamma overrides it.
+    sweeps : int, >= 1, default 5
+        Number of BFGS sweeps; 1 is the L-BFGS matrix.
+    re_applied : int, >= 0, optional
+        Number of newest pairs for step 2.  Default: all for n <= 12, else 3.
+    negative : {"reflect", "drop", "keep"}, optional
+        Replace each eigenvalue by its modulus, but at least gamma / 100; leave out step 2; or leave
+        B indefinite.  Default: "reflect" for n <= 12, else "drop".
+    dtype, xp : optional
+        dtype and array API namespace of the n-vectors; NumPy float64 by default.
+    like : array, optional
+        A vector whose library, dtype and device are taken instead.
+
+    Notes
+    -----
+    Storage 2 m n floats.  An update costs 8 m n flops, a product 8 m n after the first one, which
+    is preceded by O(sweeps m^3) on the host.  A pair of any curvature is stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import HybridLSR1
+    >>> B = HybridLSR1(2, memory=2)
+    >>> B.update(np.array([1.0, 0.0]), np.array([4.0, 0.0])).stored
+    True
+    >>> B @ np.array([1.0, 1.0])
+    array([4., 4.])
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        memory: int = 10,
+        gamma: float | str | GammaRule | None = None,
+        initial_gamma: float = 1.0,
+        sweeps: int = SWEEPS,
+        re_applied: int | None = None,
+        negative: str | None = None,
+        dtype: Any = None,
+        xp: Any = None,
+        like: Array | None = None,
+    ) -> None:
+        _check_count("sweeps", sweeps, 1)
+        if re_applied is not None:
+            _check_count("re_applied", re_applied, 0)
+        if negative is not None and negative not in NEGATIVE:
+            raise ValueError(f"negative must be one of {NEGATIVE} or None, got {negative!r}")
+        small = (n if like is None else like.shape[0]) <= SMALL
+        super().__init__(
+            n,
+            memory=memory,
+            gamma=("length-ratio" if small else "smoothed") if gamma is None else gamma,
+            initial_gamma=initial_gamma,
+            dtype=dtype,
+            xp=xp,
+            like=like,
+        )
+        self._sweeps = int(sweeps)
+        self._re_applied = (
+            (self.memory if small else RE_APPLIED) if re_applied is None else re_applied
+        )
+        self._negative = negative or ("reflect" if small else "drop")
+        self._skip = SKIP_SMALL if small else SKIP_LARGE
+
+    _gamma_wanted = "finite and positive"
+
+    def _allows(self, gamma: float) -> bool:
+        return bool(np.isfinite(gamma) and gamma > 0.0)
+
+    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
+        return UpdateStatus.STORED
+
+    def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
+        # The updates need a basis of the rows; they wait until the matrix is asked for.
+        return Inner(np.empty((0, 0)), np.empty(0))
+
+    def _columns(self) -> Columns:
+        return columns_of_pairs(self.pairs)
+
+    def _low_rank_part(self) -> tuple[np.ndarray, np.ndarray]:
+        spectrum = self.spectrum()
+        return spectrum.coefficients, spectrum.eigenvalues - self._gamma
+
+    def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
+        gamma, k = self._gamma, self.n_pairs
+        if not k:
+            return PartialSpectrum(
+                gamma, np.empty(0), self.pairs, np.zeros((len(self.pairs.gram), 0))
+            )
+        C, R = orthonormal_basis(self._columns(), self.pairs.gram, self.pairs, orthogonality)
+        # In units of gamma and of each step, in which nothing overflows.
+        blocks = self.pairs.blocks()
+        S, Y = R[:, :k] / blocks.s_norms, R[:, k:] / blocks.s_norms / gamma
+        eigenvalues, P = self._eigen(S, Y)
+        return PartialSpectrum(gamma, gamma * eigenvalues, self.pairs, C @ P)
+
+    def _eigen(self, S: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return eigenvalues and eigenvectors of the updated matrix, I being the first one."""
+        lbfgs = bfgs_sweeps(S, Y, self._sweeps)
+        newest = slice(max(0, S.shape[1] - self._re_applied), None)
+        hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
+        eigenvalues, P = np.linalg.eigh(hybrid)
+        if eigenvalues[0] > 0.0 or self._negative == "keep":
+            return eigenvalues, P
+        if self._negative == "drop":
+            eigenvalues, P = np.linalg.eigh(lbfgs)
+        reflected = np.maximum(np.abs(eigenvalues), FLOOR)
+        eigenvalues = np.where(eigenvalues > 0.0, eigenvalues, reflected)
+        order = np.argsort(eigenvalues)
+        return eigenvalues[order], P[:, order]
+
+
+def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
+    r"""Return the matrix of repeated BFGS updates from I, every pair once a sweep.
+
+    Parameters
+    ----------
+    S, Y : ndarray, shape (r, k)
+        Pairs, oldest first; those without positive curvature are left out.
+    sweeps : int
+
+    Returns
+    -------
+    ndarray, shape (r, r)
+        Positive definite: it stops after the last sweep that is so in floating point.
+
+    Notes
+    -----
+    A sweep is one block update.  With the pairs scaled to :math:`s_j^T y_j = 1` and L the strictly
+    lower triangle of :math:`S^T Y`, eliminating the block -I of the middle matrix of Byrd, Nocedal
+    and Schnabel (1994), Theorem 2.3, leaves
+
+    .. math::
+
+        B_+ = B + Y Y^T - X T^{-1} X^T, \qquad X = B S + Y L^T, \qquad T = S^T B S + L L^T.
+
+    O(k r^2) each.
+    """
+    B = np.eye(S.shape[0])
+    curvature = np.einsum("ij,ij->j", S, Y)
+    lengths = np.linalg.norm(S, axis=0) * np.linalg.norm(Y, axis=0)
+    usable = curvature > LEAST_COSINE * lengths
+    if not usable.any():
+        return B
+    root = np.sqrt(curvature[usable])
+    S, Y = S[:, usable] / root, Y[:, usable] / root
+    L = np.tril(S.T @ Y, -1)
+    YY, YL, LL = Y @ Y.T, Y @ L.T, L @ L.T
+    for _ in range(sweeps):
+        BS = B @ S
+        try:
+            triangle = np.linalg.cholesky(S.T @ BS + LL)
+            half = scipy.linalg.solve_triangular(triangle, (BS + YL).T, lower=True)
+            swept = B + YY - half.T @ half
+            np.linalg.cholesky(swept)
+        except np.linalg.LinAlgError:
+            break
+        B = swept
+    return B
+
+
+def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.ndarray:
+    """Return B after the SR1 updates with the pairs for which ``|s'v| >= skip |s| |v|``."""
+    for s, y in zip(S.T, Y.T, strict=True):
+        v = y - B @ s
+        denominator = v @ s
+        if abs(denominator) >= skip * np.linalg.norm(v) * np.linalg.norm(s) > 0.0:
+            B = B + np.outer(v, v / denominator)
+    return B
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
