@@ -75,6 +75,18 @@ RAMAMURTHY_DUFFY = Preset(
 )
 """Algorithm 1 of Ramamurthy and Duffy (2017)."""
 
+RAMAMURTHY_DUFFY_LS = Preset(
+    "lsr1-ls",
+    "Ramamurthy and Duffy, L-SR1: a second order optimization method (2017), Algorithm 2",
+    memory=5,
+    gamma=1.0,
+    first_trial="previous",
+    modify="ascent",
+    decrease=1e-4,
+    curvature=0.9,
+)
+"""Algorithm 2 of Ramamurthy and Duffy (2017)."""
+
 SC_SR1 = Preset(
     "lsr1-tr",
     "Brust, Burdakov, Erway and Marcia, ACM Algorithm 1030: SC-SR1 (2022)",
@@ -139,3 +151,22 @@ ARCS_AUTHOR_CODE = Preset(
     store_rejected=False,
 )
 """What the authors' public code of ARCs-LSR1 does on a full batch; for comparison only."""
+
+ADAPTIVE_NORMS = Preset(
+    "newton-tr",
+    "Kohler, Adolphs and Lucchi, Adaptive norms, arXiv 1905.09201 (2019)",
+    norm="rmsprop",
+    decay=0.8,
+    norm_bounds=(1e-5, float("inf")),
+    normalise=False,
+    inner="steihaug",
+    inner_maxiter=50,
+    forcing=0.1,
+    initial_radius=1e-4,
+    max_radius=10.0,
+    radius_rule=DoubleOrHalve(long_step=0.0, grow=1.1, shrink=1.0 / 1.75),
+    accept=0.01,
+    shrink_below=0.01,
+    grow_above=0.95,
+)
+"""The RMSProp ellipsoid with the constants of the authors' code; other runs differ by one option."""

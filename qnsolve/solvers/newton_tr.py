@@ -137,9 +137,9 @@ class NewtonModel:
         return min(self._options.forcing, math.sqrt(fraction))
 
     def learn(
-        self, step: Array, g_new: Array, norm_new: float, *, offer: bool = True, move: bool
+        self, step: Array, g_new: Array, norm_new: float, *, move: bool, **pair: float
     ) -> bool:
-        """Take in the gradient at the end of a step that is taken (`move`)."""
+        """Take in the gradient at the end of a step that is taken (`move`); ignore its `pair`."""
         if move:
             self._products = None
             self.gradient, self.gradient_norm = g_new, norm_new
