@@ -80,8 +80,8 @@ def strong_wolfe(
     -------
     Trial or None
         A t that satisfies both conditions; or, where the search has to end before there is one,
-        the lowest that satisfies the first; None if there is none either.  A trial with a value
-        that is not finite is never returned, unless it is unbounded below.
+        the lowest that satisfies the first and has a lower f; None if there is none either.  A
+        trial with a value that is not finite is never returned, unless it is unbounded below.
 
     Notes
     -----
@@ -121,7 +121,8 @@ def strong_wolfe(
             break
         bisect = not bisect and abs(width) > SLOW * before
         t = low.t + (0.5 if bisect else _inside(low, high)) * width
-    return low if low.t > 0.0 else None
+    # Without the second condition, slopes alone prove nothing: they may have the wrong sign.
+    return low if low.f < start.f else None
 
 
 def _fall(a: Trial, b: Trial, eps: float) -> float:

@@ -1,7 +1,9 @@
 """Ramamurthy and Duffy (2017), Algorithm 2, line by line with dense matrices.
 
 Mended where the text slips: of Y'S only the triangle with i >= j, in the order of age, belongs in
-the inner matrix, and "det != 0" is a bound on its condition.
+the inner matrix, and "det != 0" is a bound on its condition.  Where -Hg is no direction of
+descent, of which the text says nothing, H0 takes the place of H along the eigenvectors of H with
+eigenvalues that are not positive.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ def iterates(fun, x, *, m, r, step_length, K):
     for _ in range(K):
         H = sr1(Y, S, 1.0)  # roles of s and y exchanged
         d = -g if S.shape[1] == 0 else -H @ g
-        assert g @ d < 0, "the algorithm says nothing of directions of ascent"
+        if not g @ d < -1e-8 * np.linalg.norm(g) * np.linalg.norm(d):
+            t, U = np.linalg.eigh(H)
+            d = -U @ (np.where(t > 0, t, 1.0) * (U.T @ g))
         lam = step_length(fun, x, d, first)
         s = lam * d
         _, g_new = fun(x + s)
