@@ -1,0 +1,63 @@
+"""The pair rules of publications: what is taken, what is dropped, and what stays LSR1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qnsolve import LSR1
+from qnsolve.quasi_newton.published import ArcsCodeLSR1, RamamurthyDuffyLSR1, ScLSR1
+
+E = np.eye(4)
+
+
+def test_ramamurthy_duffy_drops_the_oldest_while_psi_is_dependent():
+    B = RamamurthyDuffyLSR1(2, memory=5, gamma=1.0)
+    rng = np.random.default_rng(3)
+    for k in range(6):
+        s = rng.standard_normal(2)
+        y = np.array([4.0 * s[0] + s[1] ** 3, -2.0 * s[1] + k])  # no quadratic: never satisfied
+        B.update(s, y)
+        # Three columns in the plane are dependent; LSR1 keeps such pairs and drops directions.
+        assert B.n_pairs == min(k + 1, 2)
+        np.testing.assert_allclose(B @ s, y)
+
+
+def test_ramamurthy_duffy_tests_against_the_matrix_with_the_oldest_pair():
+    """s'(y - Bs) = 0 with the pair that is about to leave, but not without it."""
+    s, y = E[0], 3.0 * E[0] + 2.0 * E[3]
+    for matrix, taken in ((RamamurthyDuffyLSR1, False), (LSR1, True)):
+        B = matrix(4, memory=1, gamma=1.0)
+        assert B.update(E[0], 3.0 * E[0]).stored
+        assert B.update(s, y).stored == taken
+        assert B.n_pairs == 1
+
+
+def test_ramamurthy_duffy_empties_the_memory_where_the_newest_cannot_stay():
+    """y = gamma s: the column of Psi is zero, alone or with others."""
+    B = RamamurthyDuffyLSR1(4, memory=3, gamma=1.0)
+    assert B.update(E[0], 5.0 * E[0]).stored
+    assert not B.update(E[1], E[1]).stored
+    assert B.n_pairs == 0
+    np.testing.assert_array_equal(B @ E[0], E[0])
+
+
+def test_sc_bound_is_absolute():
+    """The same pair in another unit of f falls under the bound on |s| |psi|."""
+    s, y = E[0], 3.0 * E[0] + 1e-9 * E[1]
+    assert ScLSR1(4, gamma=1.0).update(s, y).stored
+    assert not ScLSR1(4, gamma=1.0, least=1e9).update(s, y).stored
+    assert not ScLSR1(4, gamma=1.0).update(s, 1e-11 * y + s).stored
+    assert ScLSR1(4, gamma=1.0, least=1e-20).update(s, 1e-11 * y + s).stored
+
+
+def test_arcs_code_lacks_gamma_on_the_pairs_only():
+    rng = np.random.default_rng(0)
+    right, wrong = LSR1(6, memory=3, gamma=1.5), ArcsCodeLSR1(6, memory=3, gamma=1.5)
+    for _ in range(3):
+        s = rng.standard_normal(6)
+        y = np.linspace(-2, 3, 6) * s
+        assert right.update(s, y).stored and wrong.update(s, y).stored
+    np.testing.assert_allclose(wrong.spectrum().eigenvalues, right.spectrum().eigenvalues - 1.5)
+    assert wrong.spectrum().gamma == right.spectrum().gamma == 1.5
+    v = rng.standard_normal(6)
+    np.testing.assert_allclose(wrong @ v, right @ v)
