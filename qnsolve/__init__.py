@@ -10,7 +10,12 @@ from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaled import ScaledMatrix
-from qnsolve.quasi_newton.scipy_adapters import LBFGSStrategy, LSR1Strategy, as_linear_operator
+from qnsolve.quasi_newton.scipy_adapters import (
+    HybridLSR1Strategy,
+    LBFGSStrategy,
+    LSR1Strategy,
+    as_linear_operator,
+)
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
 from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic, steihaug_cg
@@ -24,6 +29,7 @@ __all__ = [
     "Certificate",
     "DiagonalNorm",
     "HybridLSR1",
+    "HybridLSR1Strategy",
     "KrylovResult",
     "LBFGSStrategy",
     "LSR1Strategy",

@@ -12,6 +12,7 @@ from scipy.optimize import HessianUpdateStrategy
 from scipy.sparse.linalg import LinearOperator
 
 from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -206,6 +207,34 @@ class LSR1Strategy(CompactStrategy):
     """
 
     _matrix_class = LSR1
+
+
+class HybridLSR1Strategy(CompactStrategy):
+    """SR1 re-applied on L-BFGS for SciPy's solvers, in O(mn).
+
+    Parameters
+    ----------
+    memory : int, default 10
+        Largest number m of pairs.
+    **options
+        As in :class:`HybridLSR1`.
+
+    Notes
+    -----
+    As for :class:`LSR1Strategy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.optimize import minimize, rosen, rosen_der
+    >>> from qnsolve import HybridLSR1Strategy
+    >>> result = minimize(rosen, np.zeros(20), jac=rosen_der, hess=HybridLSR1Strategy(),
+    ...                   method="trust-krylov")
+    >>> result.success
+    True
+    """
+
+    _matrix_class = HybridLSR1
 
 
 class LBFGSStrategy(CompactStrategy):

@@ -19,6 +19,8 @@ from qnsolve import (
     LBFGS,
     LSR1,
     DiagonalNorm,
+    HybridLSR1,
+    HybridLSR1Strategy,
     LBFGSStrategy,
     LSR1Strategy,
     ScaledMatrix,
@@ -27,7 +29,7 @@ from qnsolve import (
 from qnsolve.problems import get_problem
 from tests.tolerances import EPS
 
-STRATEGIES = [LSR1Strategy, LBFGSStrategy]
+STRATEGIES = [LSR1Strategy, LBFGSStrategy, HybridLSR1Strategy]
 SOLVERS = ["trust-constr", "trust-ncg", "trust-krylov", "Newton-CG"]
 
 
@@ -376,10 +378,11 @@ def indefinite(n=40, kind=LSR1):
     [
         indefinite(),
         indefinite(kind=LBFGS),
+        indefinite(kind=HybridLSR1),
         indefinite().spectrum(),
         ScaledMatrix(indefinite(), DiagonalNorm(np.linspace(1.0, 9.0, 40))),
     ],
-    ids=["LSR1", "LBFGS", "spectrum", "scaled"],
+    ids=["LSR1", "LBFGS", "HybridLSR1", "spectrum", "scaled"],
 )
 def test_operator_multiplies_as_the_matrix(B):
     operator = as_linear_operator(B)
@@ -430,5 +433,5 @@ def test_operator_on_other_arrays_is_refused():
 
 
 def test_public_names():
-    for name in ("LSR1Strategy", "LBFGSStrategy", "as_linear_operator"):
+    for name in ("LSR1Strategy", "LBFGSStrategy", "HybridLSR1Strategy", "as_linear_operator"):
         assert name in qnsolve.__all__
