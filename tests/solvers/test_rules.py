@@ -19,6 +19,10 @@ LOOPS = {
     "tr-shape-2": ("lsr1-tr", {"norm": "shape-2"}),
     "arc-shape": ("lsr1-arc", {"norm": "shape"}),
     "arc-l2": ("lsr1-arc", {"norm": "l2"}),
+    "ls": ("lsr1-ls", {}),
+    "ls-ascent": ("lsr1-ls", {"modify": "ascent"}),
+    "newton-l2": ("newton-tr", {"norm": "l2"}),
+    "newton-rmsprop": ("newton-tr", {"norm": "rmsprop"}),
 }
 
 
@@ -35,10 +39,17 @@ class Loop:
         )
 
     @property
+    def one_evaluation_a_step(self):
+        """Whether an iteration is one evaluation: no search, no differences for a Hessian."""
+        return self.method not in ("lsr1-ls", "newton-tr")
+
+    @property
     def long_first_step(self):
         """Options with which the first step goes far beyond what f suggests."""
         if self.method == "lsr1-arc":
             return {"initial_weight": 1e-9, "longest_step": np.inf}
+        if self.method == "lsr1-ls":
+            return {"initial_step": 1e3}
         return {"initial_radius": 1e3}
 
 
@@ -74,11 +85,15 @@ def test_reaches_the_tolerance(run, name, n):
     np.testing.assert_array_equal(result.jac, g)
     assert np.abs(g).max() <= 1e-5
     assert f < problem.fun(problem.x0)[0]
-    assert result.nfev == result.njev == result.nit + 1
+    assert result.nfev == result.njev >= result.nit + 1
+    if run.one_evaluation_a_step:
+        assert result.nfev == result.nit + 1
 
 
 @pytest.mark.parametrize("gamma", ["window-max", "latest", "eigenvalue", 10.0])
 def test_every_gamma_rule_converges(run, gamma):
+    if run.method == "newton-tr":
+        pytest.skip("Newton's method has no gamma")
     assert on_problem(run, get_problem("woods", 12), gamma=gamma, maxfev=3000).success
 
 
@@ -127,7 +142,10 @@ def test_bad_gradient_at_a_trial_point_is_rejected(run):
 
     result = run(fun, np.array([6.0, 8.0]), **run.long_first_step)
     # Every trial with 5 <= |x| < 10 has no gradient: only longer steps get through.
-    assert result.status in (Status.GTOL, Status.STEP_TOO_SMALL)
+    expected = [Status.GTOL, Status.STEP_TOO_SMALL]
+    if run.method == "newton-tr":
+        expected.append(Status.NO_MODEL_DECREASE)  # the difference that makes a product has none
+    assert result.status in expected
     assert np.isfinite(result.fun)
     assert np.isfinite(result.jac).all()
 
@@ -183,7 +201,7 @@ def test_limits(run, options, status):
     if "maxiter" in options:
         assert result.nit == options["maxiter"]
     if "maxfev" in options:
-        assert result.nfev == 4
+        assert result.nfev == 4 or (result.nfev > 4 and not run.one_evaluation_a_step)
 
 
 def test_returns_the_best_accepted_point(run):
@@ -272,9 +290,14 @@ def test_history(run):
     result = on_problem(run, get_problem("woods", 4), history=True)
     assert [row["nit"] for row in result.history] == list(range(1, result.nit + 1))
     assert result.history[-1]["fun"] == result.fun
-    size = "weight" if run.method == "lsr1-arc" else "radius"
-    assert result[size] == result.history[-1][size]
-    assert {size, "ratio", "gnorm", "n_pairs", "accepted", "nfev"} <= set(result.history[0])
+    keys = {"gnorm", "n_pairs", "accepted", "nfev"}
+    if run.method == "lsr1-ls":
+        keys |= {"step_length", "modified"}
+    else:
+        size = "weight" if run.method == "lsr1-arc" else "radius"
+        assert result[size] == result.history[-1][size]
+        keys |= {size, "ratio"}
+    assert keys <= set(result.history[0])
     assert "history" not in on_problem(run, get_problem("woods", 4))
 
 
