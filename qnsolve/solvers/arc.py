@@ -20,7 +20,7 @@ from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
 from qnsolve.solvers.matrices import MatrixFactory
 from qnsolve.solvers.trial import Iterate, Outcome, close, named_norm, try_step
-from qnsolve.solvers.weight import FASTEST, LARGEST, LEAST, RULES, SLOWEST, Along
+from qnsolve.solvers.weight import FASTEST_FALL, LARGEST, LEAST, RULES, SLOWEST, Along
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
 
@@ -153,7 +153,7 @@ def regularised_step(
         if (trial.length <= limit and not unbounded) or scale.weight >= LARGEST:
             return trial
         # The length falls like 1 / weight where curvature decides on it, else more slowly.
-        excess = FASTEST if unbounded else trial.length / limit
+        excess = FASTEST_FALL if unbounded else trial.length / limit
         scale.weight = within_range(scale.weight * max(SLOWEST, excess))
 
 

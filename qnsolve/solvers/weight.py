@@ -17,11 +17,12 @@ from qnsolve.solvers.trial import Outcome
 LEAST, LARGEST = 1e-150, 1e150
 """Weights beyond these are not used: their products would under- or overflow."""
 
-FASTEST = 10.0
-"""Largest factor by which :func:`interpolated_weight` changes the weight at once."""
-
 SLOWEST = 2.0
-"""Least factor by which it does."""
+"""Least factor by which :func:`interpolated_weight` changes the weight at once."""
+
+FASTEST_FALL, FASTEST_RISE = 10.0, 1e3
+"""Largest factors by which it does: a tenth of the step may need a weight a hundred times larger,
+and more where negative curvature made it long."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,14 @@ def interpolated_weight(
     """Return the weight with which the model would have ended where f along the step does.
 
     After a poor step, the minimiser of the cubic through both ends; after a good one the point
-    where, by the secant, the slope of f vanishes.  Within 2 to 10 times the present weight, or its
-    inverse.
+    where, by the secant, the slope of f vanishes.  Never less than a factor of two at once.
     """
     if not outcome.ratio >= options.grow_below:
         wanted = along.weight_for(shrinkage(outcome))
-        return min(max(wanted, SLOWEST * weight), FASTEST * weight)
+        return min(max(wanted, SLOWEST * weight), FASTEST_RISE * weight)
     if outcome.ratio > options.shrink_above:
         wanted = along.weight_for(growth(outcome))
-        return min(max(wanted, weight / FASTEST), weight / SLOWEST)
+        return min(max(wanted, weight / FASTEST_FALL), weight / SLOWEST)
     return weight
 
 
