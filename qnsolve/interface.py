@@ -54,8 +54,10 @@ def minimize(
         ``jac(x, *args) -> g``, with the shape of x or flat; True where `fun` returns both.  None,
         False and "2-point" are forward, "3-point" central differences (NumPy arrays only), at n
         and 2n evaluations each.
-    hess, hessp : optional
-        Not used; a RuntimeWarning says so where one is given.
+    hess, hessp : callable, optional
+        The Hessian, ``hess(x, *args)`` of shape (n, n), or its products, ``hessp(x, p, *args)``,
+        for "newton-tr" (:func:`qnsolve.newton_tr`).  Other methods do not use them; a
+        RuntimeWarning says so where one is given.
     bounds, constraints : optional
         Refused where they restrict x.
     tol : float, optional
