@@ -199,7 +199,9 @@ def test_lifted_step_equals_the_dense_oracle(solve, case, weight, seed):
         )
         assert inside <= case.radius * (1 + loss * block_tolerance(case.n))
         assert rest <= case.radius * (1 + loss**2 * block_tolerance(case.n))
-    assert abs(value + oracle.decrease) <= tolerance
+    # A step on the boundary is no stationary point of m alone: its error in length counts once.
+    of_length = model_tolerance(case.n, loss**2 * norm_g, loss**2 * norm_B, reach)
+    assert abs(value + oracle.decrease) <= of_length
 
 
 @pytest.mark.parametrize("solve", SOLVERS)
