@@ -20,6 +20,7 @@ from qnsolve.problems.functions import (
     trigonometric,
     woods,
 )
+from qnsolve.problems.grids import ginzburg_landau, minimal_surface
 from qnsolve.problems.models import (
     Classifier,
     TanhNetwork,
@@ -27,6 +28,8 @@ from qnsolve.problems.models import (
     breast_cancer_network_of_size,
     digits_network,
     digits_network_of_size,
+    fourier_logistic,
+    fourier_robust,
     robust_regression,
 )
 from qnsolve.problems.problem import Problem
@@ -48,6 +51,10 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
         "digits-network": digits_network_of_size,
         "dixon-price": dixon_price,
         "extended-rosenbrock": extended_rosenbrock,
+        "fourier-logistic": fourier_logistic,
+        "fourier-robust": fourier_robust,
+        "ginzburg-landau": ginzburg_landau,
+        "minimal-surface": minimal_surface,
         "linear-network": linear_network,
         "matrix-factorisation": matrix_factorisation,
         "monkey-saddle": monkey_saddle,
@@ -120,9 +127,13 @@ __all__ = [
     "digits_network_of_size",
     "dixon_price",
     "extended_rosenbrock",
+    "fourier_logistic",
+    "fourier_robust",
     "get_problem",
+    "ginzburg_landau",
     "linear_network",
     "matrix_factorisation",
+    "minimal_surface",
     "monkey_saddle",
     "phase_retrieval",
     "powell_singular",

@@ -305,15 +305,9 @@ def robust_regression(n: int = 30, *, scale: float = 0.5, l2: float = 1e-4) -> P
     data = breast_cancer()
     if n != len(data.feature_names):
         raise ValueError(f"robust_regression: n must be {len(data.feature_names)}, got {n}")
-    if not 0.0 < scale < np.inf:
-        raise ValueError(f"robust_regression: scale must be positive and finite, got {scale!r}")
-    _check_l2("robust_regression", l2)
-    left_out = data.feature_names.index("area_error")
-    target = data.X_train[:, left_out].copy()
-    design = data.X_train.copy()
-    design[:, left_out] = 1.0
+    source, design, target = _area_error("robust_regression", scale, l2)
     fun = partial(_welsch, design, target, scale, l2)
-    return Problem("robust-regression", n, np.zeros(n), fun, None, data.source)
+    return Problem("robust-regression", n, np.zeros(n), fun, None, source)
 
 
 def _welsch(
@@ -324,6 +318,120 @@ def _welsch(
     # expm1 keeps the value of a residual that is tiny against the scale.
     f = -0.5 * scale**2 * np.mean(np.expm1(-square)) + 0.5 * l2 * (x @ x)
     return float(f), (r * np.exp(-square)) @ design / len(target) + l2 * x
+
+
+def fourier_logistic(n: int = 1000, *, l2: float = 1e-4, seed: int = 0) -> Problem:
+    r"""Return a logistic regression on n random Fourier features of the breast cancer data.
+
+    .. math::
+
+        f(x) = \frac1N \sum_{i=1}^{N} \log(1 + e^{z_i}) - y_i z_i + \frac{l_2}{2} \|x\|^2,
+        \qquad z = \Phi x, \quad \Phi_{ik} = \sqrt2 \cos(\omega_k^T a_i + b_k)
+
+    over the N = 456 training samples :math:`a_i` of :func:`breast_cancer`.  The data are real and
+    have 30 measurements; the n features are made from them, so as to have a convex problem with
+    many variables whose Hessian has rank N and the penalty.
+
+    Parameters
+    ----------
+    n : int, >= 1
+        Number of features.  The design matrix takes 8 N n bytes.
+    l2 : float, >= 0
+        Weight of the penalty.
+    seed : int
+        Of the frequencies and phases.
+
+    Returns
+    -------
+    Problem
+        Started at zero.
+
+    References
+    ----------
+    A. Rahimi and B. Recht, "Random features for large-scale kernel machines", Advances in Neural
+    Information Processing Systems 20 (2007).
+
+    Examples
+    --------
+    >>> from qnsolve.problems import fourier_logistic
+    >>> problem = fourier_logistic(50)
+    >>> f, g = problem.fun(problem.x0)
+    >>> round(f, 6), g.shape
+    (0.693147, (50,))
+    """
+    _check_l2("fourier_logistic", l2)
+    data = breast_cancer()
+    design = _fourier_features("fourier_logistic", data.X_train, n, seed)
+    fun = partial(_logistic, design, data.y_train, l2)
+    return Problem("fourier-logistic", n, np.zeros(n), fun, None, data.source)
+
+
+def _logistic(
+    design: np.ndarray, classes: np.ndarray, l2: float, x: np.ndarray
+) -> tuple[float, np.ndarray]:
+    value, delta = _binary_cross_entropy((design @ x)[:, np.newaxis], classes)
+    return value + 0.5 * l2 * float(x @ x), delta[:, 0] @ design + l2 * x
+
+
+def fourier_robust(
+    n: int = 1000, *, scale: float = 0.5, l2: float = 1e-4, seed: int = 0
+) -> Problem:
+    r"""Return :func:`robust_regression` on n random Fourier features of its 29 measurements.
+
+    The loss, the data and the target are the same, the features are those of
+    :func:`fourier_logistic`.  f is not convex.
+
+    Parameters
+    ----------
+    n : int, >= 1
+        Number of features.
+    scale : float, > 0
+        c of Welsch's loss, in standard deviations of the target.
+    l2 : float, >= 0
+        Weight of the penalty.
+    seed : int
+        Of the frequencies and phases.
+
+    Returns
+    -------
+    Problem
+        Started at zero.
+
+    Examples
+    --------
+    >>> from qnsolve.problems import fourier_robust
+    >>> problem = fourier_robust(50)
+    >>> 0.0 < problem.fun(problem.x0)[0] < 0.125
+    True
+    """
+    source, design, target = _area_error("fourier_robust", scale, l2)
+    features = _fourier_features("fourier_robust", design, n, seed)
+    fun = partial(_welsch, features, target, scale, l2)
+    return Problem("fourier-robust", n, np.zeros(n), fun, None, source)
+
+
+def _area_error(name: str, scale: float, l2: float) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the source, 29 measurements and a column of ones, and the 30th, the area's error."""
+    if not 0.0 < scale < np.inf:
+        raise ValueError(f"{name}: scale must be positive and finite, got {scale!r}")
+    _check_l2(name, l2)
+    data = breast_cancer()
+    left_out = data.feature_names.index("area_error")
+    target = data.X_train[:, left_out].copy()
+    design = data.X_train.copy()
+    design[:, left_out] = 1.0
+    return data.source, design, target
+
+
+def _fourier_features(name: str, samples: np.ndarray, n: int, seed: int) -> np.ndarray:
+    n = operator.index(n)
+    if n < 1:
+        raise ValueError(f"{name}: n must be at least 1, got {n}")
+    rng = np.random.default_rng(seed)
+    # Standardised measurements: the distance of two samples is near sqrt(2 * measurements), and
+    # the kernel should have about this width.
+    frequencies = rng.standard_normal((samples.shape[1], n)) / np.sqrt(2.0 * samples.shape[1])
+    return np.sqrt(2.0) * np.cos(samples @ frequencies + rng.uniform(0.0, 2.0 * np.pi, n))
 
 
 def _train(
