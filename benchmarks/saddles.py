@@ -171,7 +171,16 @@ def draw(table, problems, methods, path):
     import matplotlib.pyplot as plt
 
     grey = "#808080"
-    colours = ["#1f8fe0", "#e07b1f", "#2aa568", "#c94fb5", "#b3932a", "#7a6fe0", "#d0505a"]
+    colours = [
+        "#1f8fe0",
+        "#e07b1f",
+        "#2aa568",
+        "#c94fb5",
+        "#b3932a",
+        "#7a6fe0",
+        "#d0505a",
+        "#1fb0b0",
+    ]
     figure, axes = plt.subplots(2, 3, figsize=(9, 5.5), layout="constrained", sharey=True)
     for problem, axis in zip(problems, axes.flat, strict=False):
         for k, method in enumerate(methods):
