@@ -47,9 +47,10 @@ def minimize(
         refused.  A plain number becomes an array of shape (1,).
     args : tuple, optional
         Further arguments of `fun` and `jac`.
-    method : {"lsr1-tr"}, optional
-        Upper and lower case are one.  Default "lsr1-tr": a trust region on the limited-memory SR1
-        matrix.
+    method : {"hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr"}, optional
+        Upper and lower case are one.  A trust region on SR1 re-applied to the L-BFGS matrix, or on
+        the limited-memory SR1 matrix (the default); cubic regularisation or a line search with the
+        latter; Newton's method in a trust region by products with the Hessian.
     jac : callable, True, None, False, "2-point" or "3-point", optional
         ``jac(x, *args) -> g``, with the shape of x or flat; True where `fun` returns both.  None,
         False and "2-point" are forward, "3-point" central differences (NumPy arrays only), at n
@@ -66,8 +67,9 @@ def minimize(
         Called after each iteration as ``callback(intermediate_result=result)`` where that is its
         only parameter, else as ``callback(xk)``.  Ends the run by raising StopIteration.
     options : mapping, optional
-        Fields of :class:`qnsolve.options.TrustRegionOptions`: ``memory``, ``gtol``, ``maxiter``,
-        ``maxfev``, ``initial_radius`` and others.  An unknown name is an error.
+        Fields of the method's class in :mod:`qnsolve.options`: ``memory``, ``gtol``, ``maxiter``,
+        ``maxfev``, ``norm`` and others.  An unknown name is an error.  :mod:`qnsolve.presets` has
+        the options of published methods.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def minimize(
         With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
         ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
         (:class:`qnsolve.Status`), ``success``, ``message``,
-        ``n_pairs``, ``skipped``, ``radius`` and, where asked for, ``history``.
+        ``n_pairs``, ``skipped``, ``radius`` or ``weight`` and, where asked for, ``history``.
 
     Raises
     ------
