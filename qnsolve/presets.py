@@ -169,4 +169,4 @@ ADAPTIVE_NORMS = Preset(
     shrink_below=0.01,
     grow_above=0.95,
 )
-"""The RMSProp ellipsoid with the constants of the authors' code; other runs differ by one option."""
+"""The RMSProp ellipsoid with the constants of the authors' code."""

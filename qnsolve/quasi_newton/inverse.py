@@ -144,14 +144,12 @@ class InverseLSR1(LSR1):
         there, the moduli of the eigenvalues and a change of the sign of the whole of -Hg, needed
         more evaluations.  Should -H'g be orthogonal to g to rounding, -g is returned.
         """
-        spectrum = self.spectrum(FAST)
-        safe = abs(self._gamma)
-        positive = bool((spectrum.all_eigenvalues > 0.0).all())
-        if positive or keep:
+        if keep or (self.spectrum(FAST).all_eigenvalues > 0.0).all():
             d = self._apply(gradient.vector, gradient.products) * -1.0
             direction = self._measured(d, gradient, modified=False)
             if direction is not None:
                 return direction
+        spectrum, safe = self.spectrum(FAST), abs(self._gamma)
         split = spectrum.split(gradient.vector, gradient.products)
         lam = np.where(spectrum.eigenvalues > 0.0, spectrum.eigenvalues, safe)
         d = spectrum.lift(-lam * split.par, -safe, split.carrier, split.carrier_par)

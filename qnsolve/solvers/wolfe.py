@@ -103,13 +103,13 @@ def strong_wolfe(
         if not (
             _fall(start, trial, eps) >= -decrease * t * start.slope and _fall(low, trial, eps) > 0.0
         ):
-            high = replace(trial, x=None, g=None)  # only its numbers are needed
+            high = _numbers(trial)
         elif abs(trial.slope) <= -curvature * start.slope:
             return trial
         else:
-            previous, beyond = low, math.inf if high is None else high.t
+            previous, beyond = _numbers(low), math.inf if high is None else high.t
             if trial.slope * (beyond - low.t) >= 0.0:
-                high = replace(low, x=None, g=None)
+                high = previous
             low = trial
 
         # 2. The next trial.
@@ -123,6 +123,11 @@ def strong_wolfe(
         t = low.t + (0.5 if bisect else _inside(low, high)) * width
     # Without the second condition, slopes alone prove nothing: they may have the wrong sign.
     return low if low.f < start.f else None
+
+
+def _numbers(trial: Trial) -> Trial:
+    """Return the trial without its vectors: only `low` needs them."""
+    return replace(trial, x=None, g=None)
 
 
 def _fall(a: Trial, b: Trial, eps: float) -> float:
