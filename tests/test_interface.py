@@ -116,6 +116,21 @@ def test_every_method_is_listed_under_a_lower_case_name():
     assert all(name == name.lower() and callable(method) for name, method in METHODS.items())
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_a_callable_of_its_own(name):
+    method = METHODS[name]
+    assert method.__name__ == name.replace("-", "_") and method is getattr(methods, method.__name__)
+    assert methods.SOLVERS[name].words in method.__doc__
+    with pytest.raises(ValueError, match=rf"{name} takes no bounds; .*LSR1Strategy"):
+        minimize(never, X0, jac=True, method=name, bounds=[(0, 1)] * 4)
+    with pytest.raises(TypeError, match="unknown option 'memry'"):
+        method(never, X0, jac=True, memry=3)
+    same(
+        minimize(rosen_both, X0, jac=True, method=name, options={"maxiter": 8}),
+        method(rosen_both, X0, jac=True, maxiter=8),
+    )
+
+
 def test_unknown_method_names_the_nearest_and_all():
     with pytest.raises(ValueError, match=r"unknown method 'lsr1_tr'; did you mean 'lsr1-tr'\?"):
         minimize(never, X0, jac=True, method="lsr1_tr")

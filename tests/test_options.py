@@ -39,6 +39,7 @@ def test_defaults():
         "history": False,
         "gamma": "window-max",
         "store_rejected": True,
+        "modified_secant": False,
         "matrix": None,
         "first_step": None,
         "norm": "l2",
@@ -129,6 +130,7 @@ CASES = [
     ("history", "yes", [], [True, False]),
     ("gamma", None, [0.0, math.nan, "no-such-rule"], [-1.0, 2, "latest", lambda *_: 1.0]),
     ("store_rejected", 0, [], [True, False]),
+    ("modified_secant", 1, [], [True, False]),
     ("matrix", "lsr1", [], [print, None]),
     ("first_step", 1, [], [print, None]),
     (
