@@ -65,14 +65,12 @@ def minimize_cubic(
     f, g = objective(objective.x0, at_start=True)
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
-        return run.result(
-            Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, weight=options.initial_weight
-        )
+        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, weight=np.nan)
     length = starting_radius(metric.norm(objective.x0), f, g_norm)
     # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
     gamma = first_gamma(g_norm, 2.0 * length)
     B = (options.matrix or build_matrix)(g, options, gamma)
-    scale = Scale(options.initial_weight or within_range(gamma / length), length)
+    scale = Scale(within_range(options.initial_weight or gamma / length), length)
     at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
 

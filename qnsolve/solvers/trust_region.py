@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from scipy.optimize import OptimizeResult
 
 from qnsolve.objective import Objective
@@ -61,9 +62,7 @@ def minimize_trust_region(
     f, g = objective(objective.x0, at_start=True)
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
-        return run.result(
-            Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=options.initial_radius
-        )
+        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=np.nan)
     options = replace(options, radius_rule=options.radius_rule or radius_rule)
     radius = first_radius(options, metric.norm(objective.x0), f, g_norm, reach)
     B = (options.matrix or build_matrix)(g, options, first_gamma(g_norm, radius))
@@ -73,7 +72,8 @@ def minimize_trust_region(
     status = run.before_step(space.norm_inf(at.model.gradient))
     if status is None and options.first_step is not None:
         outcome = take_first_step(at, options.first_step, objective, run)
-        radius = AFTER_FIRST_STEP * outcome.length_2 if outcome.accepted else radius
+        if outcome.accepted:
+            radius = min(AFTER_FIRST_STEP * outcome.length_2, options.max_radius)
         status = close(at, outcome, objective, run, radius=radius)
     while status is None:
         status, radius = iterate(at, radius, objective, options, run)
@@ -85,7 +85,7 @@ def first_radius(
 ) -> float:
     """Return the radius of the first region."""
     if options.initial_radius == "gradient":
-        return g_norm or 1.0
+        return min(g_norm or 1.0, options.max_radius)
     return options.initial_radius or starting_radius(x_norm, f, g_norm, reach)
 
 
