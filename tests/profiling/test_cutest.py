@@ -31,8 +31,7 @@ def s2mpj():
     [
         ("WOODS_4", 4),  # scaled groups with one element each
         ("BARD", 3),
-        ("TOINTGOR", 50),  # many elements in a group
-        ("ARGLINA_10", 10),  # dense linear parts alone
+        ("HILBERTA", 10),  # a quadratic term
         ("POWELLBSLS", 2),
         ("HEART6LS", 6),  # weighted elements
         ("CURLY20", 25),
