@@ -92,7 +92,7 @@ SC_SR1 = Preset(
     "Brust, Burdakov, Erway and Marcia, ACM Algorithm 1030: SC-SR1 (2022)",
     memory=8,
     gamma=WindowMax(7),
-    matrix=Build(ScLSR1, {"skip": 1e-8, "least": 1e-2}),
+    matrix=Build(ScLSR1, {"skip": 1e-8, "least": 1e-10}),
     first_step=WolfeSearch(decrease=1e-4, curvature=0.9),
     norm="shape-inf",
     radius_rule=DoubleOrHalve(long_step=0.8, grow=2.0, shrink=0.5),
