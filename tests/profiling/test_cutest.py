@@ -31,7 +31,7 @@ def s2mpj():
     [
         ("WOODS_4", 4),  # scaled groups with one element each
         ("BARD", 3),
-        ("HILBERTA", 10),  # a quadratic term
+        ("STREG", 4),  # a quadratic term, the only one among the unconstrained
         ("POWELLBSLS", 2),
         ("HEART6LS", 6),  # weighted elements
         ("CURLY20", 25),
