@@ -35,6 +35,9 @@ RE_APPLIED = 3
 SKIP_SMALL, SKIP_LARGE = 1e-8, 1e-2
 """r in the SR1 test |s'v| >= r |s| |v|, v = y - Bs, up to dimension SMALL and above."""
 
+SATISFIED = 1e-12
+"""|v| relative to |y| + |Bs| that is rounding error."""
+
 FLOOR = 1e-2
 """Least curvature, relative to gamma, that a negative one is reflected to."""
 
@@ -231,11 +234,17 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
 
 
 def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.ndarray:
-    """Return B after the SR1 updates with the pairs for which ``|s'v| >= skip |s| |v|``."""
+    """Return B after the SR1 updates with the pairs for which ``|s'v| >= skip |s| |v|``.
+
+    A pair that is satisfied to rounding already leaves B as it is.
+    """
+    norm = np.linalg.norm
     for s, y in zip(S.T, Y.T, strict=True):
-        v = y - B @ s
+        Bs = B @ s
+        v = y - Bs
         denominator = v @ s
-        if abs(denominator) >= skip * np.linalg.norm(v) * np.linalg.norm(s) > 0.0:
+        satisfied = norm(v) <= SATISFIED * (norm(y) + norm(Bs))
+        if not satisfied and abs(denominator) >= skip * norm(v) * norm(s) > 0.0:
             B = B + np.outer(v, v / denominator)
     return B
 
