@@ -87,6 +87,7 @@ def _trust_constr(fun: Callable, x0: np.ndarray, maxiter: int, callback: Callabl
 
 
 SOLVERS: dict[str, Callable[..., optimize.OptimizeResult]] = {
+    "qnsolve hybrid-tr": _qnsolve("hybrid-tr"),
     "qnsolve lsr1-tr": _qnsolve("lsr1-tr"),
     "SciPy L-BFGS-B": _lbfgsb,
     "SciPy trust-constr, SR1()": _trust_constr,
@@ -435,7 +436,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["solve", "--problem", "convex-quadratic", "--n", "1"])  # doctest: +ELLIPSIS
     problem            convex-quadratic, n = 1
     source             made for this package
-    method             lsr1-tr
+    method             hybrid-tr
     end                The largest gradient component is within gtol.
     f                  0
     f - f_min          0.000e+00

@@ -10,7 +10,7 @@ from scipy.optimize import OptimizeResult
 
 from qnsolve.methods import METHODS
 
-DEFAULT_METHOD = "lsr1-tr"
+DEFAULT_METHOD = "hybrid-tr"
 
 
 def minimize(
@@ -48,9 +48,10 @@ def minimize(
     args : tuple, optional
         Further arguments of `fun` and `jac`.
     method : {"hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr"}, optional
-        Upper and lower case are one.  A trust region on SR1 re-applied to the L-BFGS matrix, or on
-        the limited-memory SR1 matrix (the default); cubic regularisation or a line search with the
-        latter; Newton's method in a trust region by products with the Hessian.
+        Upper and lower case are one.  A trust region on SR1 re-applied to the L-BFGS matrix (the
+        default: it needs the fewest evaluations), or on the limited-memory SR1 matrix; cubic
+        regularisation or a line search with the latter; Newton's method in a trust region by
+        products with the Hessian.
     jac : callable, True, None, False, "2-point" or "3-point", optional
         ``jac(x, *args) -> g``, with the shape of x or flat; True where `fun` returns both.  None,
         False and "2-point" are forward, "3-point" central differences (NumPy arrays only), at n

@@ -10,8 +10,8 @@ import scipy.optimize
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, rosen, rosen_der
 
 from qnsolve import methods
-from qnsolve.interface import METHODS, minimize
-from qnsolve.methods import lsr1_tr
+from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
+from qnsolve.methods import hybrid_tr
 from qnsolve.result import Status
 
 
@@ -34,15 +34,16 @@ X0 = np.array([-1.2, 1.0, 0.7, -0.3])
 
 @pytest.fixture
 def solver(monkeypatch):
-    """Replace the solver by one that records its arguments and returns the start point."""
+    """Replace two methods by one that records its arguments and returns the start point."""
     calls = []
 
     def fake(objective, options, callback):
         calls.append((objective, options, callback))
         return OptimizeResult(x=objective.x0, jac=2 * objective.x0, fun=0.0, nit=0)
 
-    solver = replace(methods.SOLVERS["lsr1-tr"], run=fake)
-    monkeypatch.setitem(methods.SOLVERS, "lsr1-tr", solver)
+    for method in (DEFAULT_METHOD, "lsr1-tr"):
+        solver = replace(methods.SOLVERS[method], run=fake)
+        monkeypatch.setitem(methods.SOLVERS, method, solver)
     return calls
 
 
@@ -81,7 +82,7 @@ def test_no_callback_is_handed_on_as_none(solver):
 )
 def test_tol_is_gtol_unless_that_is_given(solver, tol, options, gtol):
     minimize(never, X0, jac=True, tol=tol, options=options)
-    scipy.optimize.minimize(never, X0, jac=True, tol=tol, options=options, method=lsr1_tr)
+    scipy.optimize.minimize(never, X0, jac=True, tol=tol, options=options, method=hybrid_tr)
     assert [call[1].gtol for call in solver] == [gtol, gtol]
 
 
@@ -106,10 +107,14 @@ def test_result_does_not_share_memory_with_x0(solver):
 # -- the method's name ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [None, "lsr1-tr", "LSR1-TR", "Lsr1-Tr"])
+@pytest.mark.parametrize("method", ["lsr1-tr", "LSR1-TR", "Lsr1-Tr"])
 def test_names_of_methods(solver, method):
     minimize(never, X0, jac=True, method=method)
     assert len(solver) == 1
+
+
+def test_hybrid_tr_is_the_default():
+    same(minimize(rosen_both, X0, jac=True), methods.hybrid_tr(rosen_both, X0, jac=True))
 
 
 def test_every_method_is_listed_under_a_lower_case_name():
@@ -132,15 +137,15 @@ def test_every_method_is_a_callable_of_its_own(name):
 
 
 def test_unknown_method_names_the_nearest_and_all():
-    with pytest.raises(ValueError, match=r"unknown method 'lsr1_tr'; did you mean 'lsr1-tr'\?"):
-        minimize(never, X0, jac=True, method="lsr1_tr")
+    with pytest.raises(ValueError, match=r"unknown method 'hybrid_tr'; did you mean 'hybrid-tr'\?"):
+        minimize(never, X0, jac=True, method="hybrid_tr")
     with pytest.raises(ValueError, match=rf"unknown method 'BFGS'.*{', '.join(METHODS)}"):
         minimize(never, X0, jac=True, method="BFGS")
 
 
 def test_callable_method_is_pointed_to_scipy():
     with pytest.raises(TypeError, match=r"method must be a name; .*scipy\.optimize\.minimize"):
-        minimize(never, X0, jac=True, method=lsr1_tr)
+        minimize(never, X0, jac=True, method=hybrid_tr)
 
 
 def test_method_that_is_no_name():
@@ -152,8 +157,8 @@ def test_method_that_is_no_name():
 
 CALLS = {
     "minimize": minimize,
-    "lsr1_tr": lambda *args, options=None, **kwargs: lsr1_tr(*args, **kwargs, **(options or {})),
-    "scipy": lambda *args, **kwargs: scipy.optimize.minimize(*args, method=lsr1_tr, **kwargs),
+    "hybrid_tr": lambda *args, options=None, **rest: hybrid_tr(*args, **rest, **(options or {})),
+    "scipy": lambda *args, **kwargs: scipy.optimize.minimize(*args, method=hybrid_tr, **kwargs),
 }
 
 
@@ -176,7 +181,7 @@ def call(request):
     ids=["low", "high", "pairs", "one pair", "nan", "array"],
 )
 def test_bounds_are_refused(call, bounds):
-    with pytest.raises(ValueError, match=r"lsr1-tr takes no bounds; .*LSR1Strategy"):
+    with pytest.raises(ValueError, match=r"hybrid-tr takes no bounds; .*LSR1Strategy"):
         call(never, X0, jac=True, bounds=bounds)
 
 
@@ -201,7 +206,7 @@ def test_bounds_that_restrict_nothing_are_let_pass(call, solver, bounds):
     ids=["object", "list", "dict", "tuple"],
 )
 def test_constraints_are_refused(call, constraints):
-    with pytest.raises(ValueError, match=r"lsr1-tr takes no constraints; .*LSR1Strategy"):
+    with pytest.raises(ValueError, match=r"hybrid-tr takes no constraints; .*LSR1Strategy"):
         call(never, X0, jac=True, constraints=constraints)
 
 
@@ -297,8 +302,11 @@ def test_finite_differences(jac):
 
 
 def test_difference_scheme_arrives_through_scipy_as_forward_differences():
-    through_scipy = scipy.optimize.minimize(lambda x: fun(x)[0], X0, jac="3-point", method=lsr1_tr)
-    same(through_scipy, minimize(lambda x: fun(x)[0], X0, jac="2-point"))
+    def f_only(x):
+        return fun(x)[0]
+
+    through_scipy = scipy.optimize.minimize(f_only, X0, jac="3-point", method=hybrid_tr)
+    same(through_scipy, minimize(f_only, X0, jac="2-point"))
 
 
 @pytest.mark.parametrize("args", [(2.0,), 2.0])

@@ -14,6 +14,8 @@ from qnsolve import Status
 from qnsolve.problems import get_problem
 
 LOOPS = {
+    "hybrid": ("hybrid-tr", {}),
+    "hybrid-shape-inf": ("hybrid-tr", {"norm": "shape-inf"}),
     "tr-l2": ("lsr1-tr", {"norm": "l2"}),
     "tr-shape-inf": ("lsr1-tr", {"norm": "shape-inf"}),
     "tr-shape-2": ("lsr1-tr", {"norm": "shape-2"}),
