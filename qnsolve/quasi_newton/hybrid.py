@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+from scipy.linalg import lapack
 
 from qnsolve.array import Array
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
@@ -221,13 +221,14 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
     L = np.tril(S.T @ Y, -1)
     YY, YL, LL = Y @ Y.T, Y @ L.T, L @ L.T
     for _ in range(sweeps):
+        # LAPACK itself: its wrappers cost more than the work on matrices of this size.
         BS = B @ S
-        try:
-            triangle = np.linalg.cholesky(S.T @ BS + LL)
-            half = scipy.linalg.solve_triangular(triangle, (BS + YL).T, lower=True)
-            swept = B + YY - half.T @ half
-            np.linalg.cholesky(swept)
-        except np.linalg.LinAlgError:
+        triangle, failed = lapack.dpotrf(S.T @ BS + LL, lower=1)
+        if failed:
+            break
+        half, _ = lapack.dtrtrs(triangle, (BS + YL).T, lower=1)
+        swept = B + YY - half.T @ half
+        if lapack.dpotrf(swept)[1]:
             break
         B = swept
     return B
