@@ -1,4 +1,8 @@
-"""Solvers to compare, named on the command line as ``package:method:option=value,...``."""
+"""Solvers to compare, named on the command line as ``package:method:option=value,...``.
+
+A method of qnsolve in capitals is a preset, ``qnsolve:SC_SR1``; ``norm=diagonal`` is the norm that
+measures every variable in units of its start value, 1 where that is smaller.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,13 @@ import numpy as np
 from scipy import optimize
 
 import qnsolve
+from qnsolve import presets
 from qnsolve.interface import METHODS
+from qnsolve.norms import DiagonalNorm
+from qnsolve.presets import Preset
 from qnsolve.profiling.measure import Meter
+
+PRESETS = {name: value for name, value in vars(presets).items() if isinstance(value, Preset)}
 
 # The meter holds the budget; the limits of the solvers themselves must not come before it.
 NO_LIMIT = 1_000_000
@@ -102,6 +111,11 @@ def _literal(text: str) -> Any:
 
 
 def _qnsolve(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+    if method in PRESETS:
+        preset = PRESETS[method]
+        method, options = preset.method, {**preset, **options}
+    if options.get("norm") == "diagonal":
+        options["norm"] = DiagonalNorm(1.0 / np.maximum(1.0, np.abs(x0)) ** 2)
     options = {"gtol": gtol, "maxiter": NO_LIMIT, **options}
     return qnsolve.minimize(meter.fun, x0, method=method, jac=meter.grad, options=options)
 

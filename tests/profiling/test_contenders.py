@@ -55,6 +55,8 @@ def test_wrong_names_are_refused(text, message):
         "scipy:CG",
         "scipy:trust-constr",
         *(f"qnsolve:{method}" for method in METHODS),
+        "qnsolve:SC_SR1:memory=5",
+        "qnsolve:lsr1-tr:norm=diagonal",
         "torchmin:bfgs",
         "torchmin:cg",
         "petsc:bqnktr",
