@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from qnsolve.norms import DiagonalNorm
-from qnsolve.quasi_newton.scaling import GammaRule, resolve_rule
+from qnsolve.quasi_newton.scaling import Constant, GammaRule, resolve_rule
 
 GTOL = 1e-5
 """Default gtol, as in SciPy; in narrow dtypes it is eps**(1/3), what their gradients can reach."""
@@ -104,8 +104,12 @@ def _gamma(name: str, value: Any) -> Any:
     return value
 
 
-def _optional_gamma(name: str, value: Any) -> Any:
-    return value if value is None else _gamma(name, value)
+def _positive_gamma(name: str, value: Any) -> Any:
+    if value is not None:
+        rule = resolve_rule(value)
+        if isinstance(rule, Constant) and not rule.value > 0.0:
+            raise ValueError(f"{name} must be positive, for BFGS updates start there; got {value}")
+    return value
 
 
 def _at_least(low: int, *, optional: bool = False) -> _Number:
@@ -362,7 +366,7 @@ class HybridOptions(TrustRegionOptions):
 
     memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
     gamma: float | str | GammaRule | None = field(
-        default=None, metadata=_checked_by(_optional_gamma)
+        default=None, metadata=_checked_by(_positive_gamma)
     )
     modified_secant: bool = field(default=True, metadata=_checked_by(_flag))
 

@@ -17,6 +17,8 @@ def test_defaults():
     assert HybridOptions(gamma="latest").gamma == "latest"
     with pytest.raises(ValueError, match="gamma"):
         HybridOptions(gamma="none")
+    with pytest.raises(ValueError, match="gamma must be positive"):
+        HybridOptions(gamma=-1.0)
 
 
 def test_correction_gives_the_curvature_at_the_end_of_a_cubic():
