@@ -60,10 +60,45 @@ def _strict_device() -> Backend:
     return Backend(strict, strict.Device("device1"))
 
 
+def _torch() -> Backend:
+    torch = pytest.importorskip("torch")
+    # One thread: on small arrays a second one only waits, and the order of sums stays the same.
+    torch.set_num_threads(1)
+    return Backend(array_api_compat.array_namespace(torch.empty(0)))
+
+
+def _jax() -> Backend:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return Backend(array_api_compat.array_namespace(jax.numpy.empty(0)))
+
+
+def _cupy() -> Backend:
+    # The package imports without a GPU; only an allocation would fail.
+    cupy = pytest.importorskip("cupy")
+    if not cupy.cuda.is_available():
+        pytest.skip("no GPU")
+    return Backend(array_api_compat.array_namespace(cupy.empty(0)))
+
+
+def _torch_cuda() -> Backend:
+    backend = _torch()
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return Backend(backend.namespace, torch.device("cuda", 0))
+
+
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "numpy": _numpy,
     "strict": _strict,
     "strict-device1": _strict_device,
+    "torch": _torch,
+    "jax": _jax,
+    "cupy": _cupy,
+    "torch-cuda": _torch_cuda,
 }
 """Each entry builds a backend, or skips the test where the library or device is missing."""
 

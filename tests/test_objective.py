@@ -374,7 +374,8 @@ def test_gradient_on_another_device_is_refused():
 @pytest.mark.parametrize("jac", ["apart", "together"])
 def test_callables_cannot_damage_x(make, jac):
     def spoil(x):
-        x[0] = 99.0
+        if not array_api_compat.is_jax_array(x):  # which nobody can write to
+            x[0] = 99.0
 
     def fun(x):
         f, g = half_square(x)
@@ -409,6 +410,8 @@ def test_user_may_reuse_the_gradient_buffer():
 def test_shaped_is_a_copy(make):
     objective = Objective(half_square, make([[1.0, 2.0]]), jac=True)
     shaped = objective.shaped(objective.x0)
+    if array_api_compat.is_jax_array(shaped):
+        pytest.skip("JAX arrays cannot be written to")
     shaped[0, 0] = 9.0
     assert to_list(objective.x0) == [1.0, 2.0]
 

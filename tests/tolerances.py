@@ -38,6 +38,11 @@ GRAM_DRIFT = 100 * EPS
 """Error of a Gram entry relative to |w_i| |w_j|: at most 68 EPS were seen in 1,000 iterations."""
 
 
+LIBRARY_ROUNDINGS = 1e3
+"""Difference of the iterates in two libraries after 8 iterations, in units of eps max|x|, on a
+problem that does not amplify it: every library adds up in its own order (seen: 10)."""
+
+
 def model_tolerance(n: int, norm_g: float, norm_B: float, reach: float, eps: float = EPS) -> float:
     """Uncertainty of a quadratic model's minimum when g and B are known to rounding.
 

@@ -197,7 +197,7 @@ def test_array_libraries(xp):
         host = newton(problem.fun, x0, jac=True, **kwargs, **options)
         there = newton(problem.fun, xp.asarray(x0), jac=True, **kwargs, **options)
         assert there.success
-        assert (there.nfev, there.nhev) == (host.nfev, host.nhev)
+        assert there.fun == pytest.approx(host.fun, abs=1e-9)
         assert getattr(there.x, "device", None) == getattr(xp.asarray([0.0]), "device", None)
 
 
