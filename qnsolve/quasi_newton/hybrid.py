@@ -59,7 +59,8 @@ class HybridLSR1(CompactMatrix):
        bring it towards satisfying all secant equations at once;
     2. the SR1 update :math:`B \leftarrow B + v v^T / v^T s`, :math:`v = y - B s`, with the newest
        pairs, of either curvature;
-    3. negative eigenvalues, if there are any, are dealt with as `negative` says.
+    3. negative eigenvalues are kept where the newest pair has negative curvature, for it is there
+       now; else they stem from old pairs, and are dealt with as `negative` says.
 
     Parameters
     ----------
@@ -77,8 +78,9 @@ class HybridLSR1(CompactMatrix):
     re_applied : int, >= 0, optional
         Number of newest pairs for step 2.  Default: all for n <= 12, else 3.
     negative : {"reflect", "drop", "keep"}, optional
-        Replace each eigenvalue by its modulus, but at least gamma / 100; leave out step 2; or leave
-        B indefinite.  Default: "reflect" for n <= 12, else "drop".
+        Replace each negative eigenvalue by its modulus, but at least gamma / 100; leave out step 2;
+        or leave B indefinite: whatever the newest pair.  Default: step 3 with "reflect" for
+        n <= 12, else with "drop".
     dtype, xp : optional
         dtype and array API namespace of the n-vectors; NumPy float64 by default.
     like : array, optional
@@ -133,7 +135,8 @@ class HybridLSR1(CompactMatrix):
         self._re_applied = (
             (self.memory if small else RE_APPLIED) if re_applied is None else re_applied
         )
-        self._negative = negative or ("reflect" if small else "drop")
+        self._of_old_pairs = negative or ("reflect" if small else "drop")
+        self._of_newest_pair = negative or "keep"
         self._skip = SKIP_SMALL if small else SKIP_LARGE
 
     _gamma_wanted = "finite and positive"
@@ -174,9 +177,10 @@ class HybridLSR1(CompactMatrix):
         newest = slice(max(0, S.shape[1] - self._re_applied), None)
         hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
         eigenvalues, P = np.linalg.eigh(hybrid)
-        if eigenvalues[0] > 0.0 or self._negative == "keep":
+        negative = self._of_newest_pair if S[:, -1] @ Y[:, -1] < 0.0 else self._of_old_pairs
+        if eigenvalues[0] > 0.0 or negative == "keep":
             return eigenvalues, P
-        if self._negative == "drop":
+        if negative == "drop":
             eigenvalues, P = np.linalg.eigh(lbfgs)
         reflected = np.maximum(np.abs(eigenvalues), FLOOR)
         eigenvalues = np.where(eigenvalues > 0.0, eigenvalues, reflected)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qnsolve import LBFGS, HybridLSR1
-from qnsolve.quasi_newton.hybrid import FLOOR, LEAST_COSINE, SATISFIED, SKIP_SMALL
+from qnsolve.quasi_newton.hybrid import FLOOR, LEAST_COSINE, SATISFIED, SKIP_SMALL, SMALL
 from qnsolve.quasi_newton.scaling import LengthRatio, Smoothed
 from tests.strategies import log_uniform, orthogonal, pair_streams, seeds
 from tests.tolerances import EPS, compact_tolerance
@@ -49,6 +49,10 @@ def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SKIP_SMALL):
             growth = max(growth, np.linalg.norm(B, 2) / gamma / cosine)
     lam, U = np.linalg.eigh(B)
     assume(np.abs(lam).min() > 1e-6 * np.abs(lam).max())
+    s, y = pairs[-1]
+    assume(abs(s @ y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y))
+    if negative is None:
+        negative = "keep" if s @ y < 0.0 else ("reflect" if n <= SMALL else "drop")
     if lam[0] < 0.0 and negative == "drop":
         B = bfgs
     if lam[0] < 0.0 and negative == "reflect":
@@ -58,7 +62,7 @@ def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SKIP_SMALL):
 
 @given(
     seeds(),
-    st.sampled_from(["reflect", "drop", "keep"]),
+    st.sampled_from([None, "reflect", "drop", "keep"]),
     st.integers(1, 6),
     st.integers(0, 5),
     st.sampled_from([0.1, -3.0]),
@@ -117,8 +121,9 @@ def test_products_solutions_and_diagonal_are_those_of_the_dense_matrix(stream):
     np.testing.assert_allclose(dense, dense.T, rtol=0, atol=tolerance)
     np.testing.assert_allclose(B.diagonal(), dense.diagonal(), rtol=0, atol=tolerance)
     assert abs(B.quadratic_form(v) - v @ dense @ v) <= tolerance * np.linalg.norm(v)
-    x = B.solve(v, shift=size)
-    np.testing.assert_allclose(dense @ x + size * x, v, rtol=0, atol=tolerance / size * stream.n)
+    shift = 2.0 * size  # the newest pair may have made B indefinite
+    x = B.solve(v, shift=shift)
+    np.testing.assert_allclose(dense @ x + shift * x, v, rtol=0, atol=tolerance / size * stream.n)
 
 
 def test_sweeps_approach_all_secant_equations():
@@ -156,12 +161,21 @@ def test_units_do_not_matter(seed, log_s, log_y):
 
 
 def test_curvature_of_either_sign_is_stored():
-    B = HybridLSR1(2, memory=3, negative="keep")
+    B = HybridLSR1(2, memory=3)
     assert B.update(np.array([1.0, 0.0]), np.array([-2.0, 0.0])).stored
     np.testing.assert_allclose(B.to_dense(), np.diag([-2.0, B.gamma]), atol=1e-14)
-    reflected = HybridLSR1(2, memory=3)
+    reflected = HybridLSR1(2, memory=3, negative="reflect")
     reflected.update(np.array([1.0, 0.0]), np.array([-2.0, 0.0]))
     np.testing.assert_allclose(reflected.to_dense(), np.diag([2.0, 2.0]), atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "left"), [(3, 2.0), (SMALL + 1, 1.0)])
+def test_negative_curvature_is_kept_while_it_is_the_newest(n, left):
+    B, e = HybridLSR1(n, memory=3), np.eye(n)
+    B.update(e[0], -2.0 * e[0])
+    assert B.spectrum().eigenvalues[0] == pytest.approx(-2.0, rel=16 * EPS)
+    B.update(e[1], B.gamma * e[1])
+    assert e[0] @ (B @ e[0]) == pytest.approx(left, rel=16 * EPS)
 
 
 def test_a_gradient_that_does_not_change():
