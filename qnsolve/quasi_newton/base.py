@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
+from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
@@ -53,16 +54,15 @@ class UpdateStatus(Enum):
 class Inner:
     """The inverse of the symmetric inner matrix, as ``half diag(weights) half'``."""
 
-    def __init__(self, matrix: np.ndarray, scale: np.ndarray, unit: float = 1.0) -> None:
-        """Diagonalise `matrix` after dividing it by `unit`, and row and column j by ``scale[j]``.
+    def __init__(self, scaled: np.ndarray, scale: np.ndarray, unit: float = 1.0) -> None:
+        """Diagonalise `scaled`: the matrix divided by `unit`, and row and column j by ``scale[j]``.
 
         They bound the entries of the scaled matrix by 1, and its rounding error by eps.
         """
-        eigenvalues, vectors = np.linalg.eigh(matrix / scale[:, None] / scale / unit)
+        eigenvalues, vectors = eigh(scaled)
         self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
         self.half = vectors / scale[:, None]
-        weights = 1.0 / eigenvalues / unit if self.usable else np.full_like(eigenvalues, np.nan)
-        self.weights = weights
+        self.weights = (1.0 / unit) / eigenvalues if self.usable else np.nan * eigenvalues
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         return self.half @ (self.weights * (self.half.T @ b))
@@ -209,7 +209,7 @@ class CompactMatrix:
             # gamma I alone has the curvature of the pair.
             self._gamma, self._spectrum = gamma, None
         if chosen.stored:
-            self.pairs.store(s, y, pair, keep=len(chosen.kept) - 1)
+            self.pairs.store(s, y, pair, chosen.kept)
             self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
         return chosen.status
 

@@ -15,6 +15,7 @@ from scipy.linalg import lapack
 
 from qnsolve.array import Array
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule
@@ -176,12 +177,12 @@ class HybridLSR1(CompactMatrix):
         lbfgs = bfgs_sweeps(S, Y, self._sweeps)
         newest = slice(max(0, S.shape[1] - self._re_applied), None)
         hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
-        eigenvalues, P = np.linalg.eigh(hybrid)
+        eigenvalues, P = eigh(hybrid)
         negative = self._of_newest_pair if S[:, -1] @ Y[:, -1] < 0.0 else self._of_old_pairs
         if eigenvalues[0] > 0.0 or negative == "keep":
             return eigenvalues, P
         if negative == "drop":
-            eigenvalues, P = np.linalg.eigh(lbfgs)
+            eigenvalues, P = eigh(lbfgs)
         reflected = np.maximum(np.abs(eigenvalues), FLOOR)
         eigenvalues = np.where(eigenvalues > 0.0, eigenvalues, reflected)
         order = np.argsort(eigenvalues)

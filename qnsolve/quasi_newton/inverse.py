@@ -169,10 +169,10 @@ class InverseLSR1(LSR1):
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
         if blocks.YY[-1, -1] == 0.0:  # no matrix has H y = s
             return UpdateStatus.SMALL_DENOMINATOR
-        return super()._judge_newest(_exchanged(blocks), gamma)
+        return super()._judge_newest(blocks.exchanged, gamma)
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        return super()._factor(_exchanged(blocks), gamma)
+        return super()._factor(blocks.exchanged, gamma)
 
     def _columns(self) -> Columns:
         rows, blocks = self.pairs.s_rows, self.pairs.blocks()
@@ -194,11 +194,6 @@ class Reciprocal:
         if proposed == gamma:
             return current
         return 1.0 / proposed if proposed else float("nan")
-
-
-def _exchanged(blocks: GramBlocks) -> GramBlocks:
-    """Return the blocks of the pairs (y, s)."""
-    return GramBlocks(blocks.YY, blocks.SY.T, blocks.SS)
 
 
 def _inverse(gamma: float) -> float:

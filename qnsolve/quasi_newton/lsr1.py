@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,28 +95,32 @@ class LSR1(CompactMatrix):
         )
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        M, lengths, columns = _inner_matrix(blocks, gamma)
+        inner = _inner_matrix(blocks, gamma)
         # 1. The matrix of the other pairs, and w = M_old^{-1} Psi_old' s.
-        old = _inverse(M[:-1, :-1], lengths[:-1], columns[:-1])
+        old = Inner(inner.scaled[:-1, :-1], inner.scale[:-1], inner.unit)
         if not old.usable:
             return UpdateStatus.ILL_CONDITIONED
-        w = old.solve(M[:-1, -1])
+        last = inner.matrix[:-1, -1]
+        w = old.solve(last)
         # 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r.
-        direction = columns * np.append(-w, 1.0)
+        columns = inner.columns
+        direction = columns.copy()
+        direction[:-1] *= -w
         size = np.abs(direction).sum()
-        direction = direction / size
-        square = direction @ _scaled_psi_gram(blocks, gamma, columns) @ direction
-        r_norm = size * np.sqrt(max(0.0, square))
-        denominator = M[-1, -1] - w @ M[:-1, -1]
+        direction /= size
+        square = float(direction @ _scaled_psi_gram(blocks, gamma, columns) @ direction)
+        r_norm = size * math.sqrt(max(0.0, square))
+        denominator = inner.matrix[-1, -1] - w @ last
         # 3. r carries the rounding error of all that was added up in it; |r|^2 is a difference.
         if square <= len(blocks) * self.space.product_eps:
             return UpdateStatus.SATISFIED
-        if not abs(denominator) >= self._skip * lengths[-1] * r_norm:
+        if not abs(denominator) >= self._skip * blocks.s_norms[-1] * r_norm:
             return UpdateStatus.SMALL_DENOMINATOR
         return UpdateStatus.STORED
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        return _inverse(*_inner_matrix(blocks, gamma))
+        inner = _inner_matrix(blocks, gamma)
+        return Inner(inner.scaled, inner.scale, inner.unit)
 
     def _columns(self) -> Columns:
         rows = self.pairs.s_rows
@@ -124,17 +130,29 @@ class LSR1(CompactMatrix):
         return Columns(selection, _column_scale(self.pairs.blocks(), self._gamma))
 
 
-def _inner_matrix(blocks: GramBlocks, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return L + D + L' - gamma S'S, of entries s_i'psi_j, with bounds of |s_i| and |psi_j|."""
-    M = np.tril(blocks.SY) + np.tril(blocks.SY, -1).T - gamma * blocks.SS
-    return M, blocks.s_norms, _column_scale(blocks, gamma)
+class InnerMatrix(NamedTuple):
+    """M = L + D + L' - gamma S'S, of entries s_i'psi_j, and M scaled to entries of at most 1.
+
+    `columns` bounds the lengths of the psi_j; `scaled` is M divided by `unit`, and row and column
+    j by ``scale[j]``.
+    """
+
+    matrix: np.ndarray
+    columns: np.ndarray
+    scaled: np.ndarray
+    scale: np.ndarray
+    unit: float
 
 
-def _inverse(M: np.ndarray, lengths: np.ndarray, columns: np.ndarray) -> Inner:
-    """Return the inverse of an inner matrix with ``|M_ij| <= lengths[i] columns[j]``."""
+# The judgement of a pair and the factorisation that follows ask for the same one.
+@lru_cache(maxsize=1)
+def _inner_matrix(blocks: GramBlocks, gamma: float) -> InnerMatrix:
+    M = blocks.lower_mirrored - gamma * blocks.SS
+    lengths, columns = blocks.s_norms, _column_scale(blocks, gamma)
     # The root of a ratio is the same in any unit of s and y, to the last bit in powers of two.
-    scale = np.sqrt(lengths / lengths[:1]) * np.sqrt(columns / columns[:1])
-    return Inner(M, scale, float(np.prod(lengths[:1]) * np.prod(columns[:1])))
+    scale = np.sqrt(lengths / lengths[0]) * np.sqrt(columns / columns[0])
+    unit = float(lengths[0] * columns[0])
+    return InnerMatrix(M, columns, M / scale[:, None] / scale / unit, scale, unit)
 
 
 def _scaled_psi_gram(blocks: GramBlocks, gamma: float, scale: np.ndarray) -> np.ndarray:

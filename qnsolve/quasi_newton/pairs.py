@@ -8,15 +8,16 @@ slot p.  Rows are written once and never moved; a pair's age lives in the order 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from qnsolve.array import LARGEST_SQUARE, SMALLEST_SQUARE, Array, VectorSpace, set_row
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class GramBlocks:
-    """S'S, S'Y and Y'Y, each (k, k), rows and columns oldest first."""
+    """S'S, S'Y and Y'Y, each (k, k), rows and columns oldest first; never changed once made."""
 
     SS: np.ndarray
     SY: np.ndarray
@@ -28,15 +29,32 @@ class GramBlocks:
     def newest(self, count: int) -> GramBlocks:
         """Return the blocks of the `count` newest pairs."""
         first = len(self) - count
-        return GramBlocks(*(block[first:, first:] for block in (self.SS, self.SY, self.YY)))
+        if not first:
+            return self
+        return GramBlocks(self.SS[first:, first:], self.SY[first:, first:], self.YY[first:, first:])
 
-    @property
+    @cached_property
     def s_norms(self) -> np.ndarray:
         return np.sqrt(self.SS.diagonal())
 
-    @property
+    @cached_property
     def y_norms(self) -> np.ndarray:
         return np.sqrt(self.YY.diagonal())
+
+    @cached_property
+    def lower_mirrored(self) -> np.ndarray:
+        """L + D + L', L + D the lower triangle of S'Y."""
+        return np.where(_lower_triangle(len(self)), self.SY, self.SY.T)
+
+    @cached_property
+    def exchanged(self) -> GramBlocks:
+        """The blocks of the pairs (y, s)."""
+        return GramBlocks(self.YY, self.SY.T, self.SS)
+
+
+@lru_cache
+def _lower_triangle(k: int) -> np.ndarray:
+    return np.tri(k, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,8 @@ class PairMemory:
         self._gram = np.zeros((2 * capacity, 2 * capacity))
         self._order: list[int] = []
         self._used = 0
+        self._s_rows: np.ndarray | None = None
+        self._blocks: GramBlocks | None = None
 
     @property
     def n_pairs(self) -> int:
@@ -96,7 +116,9 @@ class PairMemory:
     @property
     def s_rows(self) -> np.ndarray:
         """Indices in :attr:`rows` of the steps, oldest first; gradient changes are one further."""
-        return 2 * np.array(self._order, dtype=int)
+        if self._s_rows is None:
+            self._s_rows = 2 * np.array(self._order, dtype=int)
+        return self._s_rows
 
     def products(self, v: Array) -> np.ndarray:
         """Return W v on the host."""
@@ -108,11 +130,12 @@ class PairMemory:
 
     def blocks(self) -> GramBlocks:
         """Return the Gram blocks of the stored pairs."""
-        i = self.s_rows
-        j = i + 1
-        return GramBlocks(
-            self._gram[np.ix_(i, i)], self._gram[np.ix_(i, j)], self._gram[np.ix_(j, j)]
-        )
+        if self._blocks is None:
+            i = self.s_rows
+            j = i + 1
+            gram = self._gram
+            self._blocks = GramBlocks(gram[np.ix_(i, i)], gram[np.ix_(i, j)], gram[np.ix_(j, j)])
+        return self._blocks
 
     def measure(
         self,
@@ -136,40 +159,44 @@ class PairMemory:
 
     def candidate(self, pair: PairProducts) -> GramBlocks:
         """Return the blocks as they would be with `pair` stored, the oldest evicted if full."""
-        kept = self._order[1:] if self.n_pairs == self.capacity else self._order
-        i = 2 * np.array(kept, dtype=int)
+        evicted = 1 if self.n_pairs == self.capacity else 0
+        i = self.s_rows[evicted:]
         j = i + 1
-        gram, k = self._gram, len(kept)
-        SS, SY, YY = (np.empty((k + 1, k + 1)) for _ in range(3))
-        SS[:k, :k], SY[:k, :k], YY[:k, :k] = (
-            gram[np.ix_(i, i)],
-            gram[np.ix_(i, j)],
-            gram[np.ix_(j, j)],
-        )
+        k = len(i)
+        old = self.blocks().newest(k)
+        SS, SY, YY = np.empty((3, k + 1, k + 1))
+        SS[:k, :k], SY[:k, :k], YY[:k, :k] = old.SS, old.SY, old.YY
         SS[:k, k] = SS[k, :k] = pair.with_s[i]
         YY[:k, k] = YY[k, :k] = pair.with_y[j]
         SY[:k, k], SY[k, :k] = pair.with_y[i], pair.with_s[j]
         SS[k, k], SY[k, k], YY[k, k] = pair.ss, pair.sy, pair.yy
         return GramBlocks(SS, SY, YY)
 
-    def store(self, s: Array, y: Array, pair: PairProducts, keep: int) -> None:
-        """Write (s, y) into a free slot after dropping all but the `keep` newest pairs."""
-        kept = self._order[self.n_pairs - keep :]
-        slot = min(set(range(self.capacity)).difference(kept))
+    def store(self, s: Array, y: Array, pair: PairProducts, kept: GramBlocks) -> None:
+        """Write (s, y) into a free slot; of the older pairs those in the blocks `kept` stay.
+
+        `kept` are the blocks with the new pair, of :meth:`candidate` or the newest of them.
+        """
+        order = self._order[self.n_pairs + 1 - len(kept) :]
+        slot = min(set(range(self.capacity)).difference(order))
         p = 2 * slot
         self._block = set_row(set_row(self._block, p, s), p + 1, y)
         # The products were taken with the rows used so far; the new slot may be one more.
         filled = slice(0, len(pair.with_s))
-        for row, products in ((p, pair.with_s), (p + 1, pair.with_y)):
-            self._gram[row, filled] = self._gram[filled, row] = products
-        self._gram[p : p + 2, p : p + 2] = [[pair.ss, pair.sy], [pair.sy, pair.yy]]
-        self._order = [*kept, slot]
+        gram = self._gram
+        gram[p, filled] = gram[filled, p] = pair.with_s
+        gram[p + 1, filled] = gram[filled, p + 1] = pair.with_y
+        gram[p, p], gram[p + 1, p + 1] = pair.ss, pair.yy
+        gram[p, p + 1] = gram[p + 1, p] = pair.sy
+        self._order = [*order, slot]
         self._used = max(self._used, slot + 1)
+        self._s_rows, self._blocks = None, kept
         self.version += 1
 
     def clear(self) -> None:
         """Forget all pairs; the storage is kept."""
         self._order, self._used = [], 0
+        self._s_rows = self._blocks = None
         self.version += 1
 
     def with_newest(self, products: np.ndarray, v: Array) -> np.ndarray:

@@ -119,11 +119,12 @@ class GeneralisedEigenvalue:
     relative: bool = True
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
-        A = np.tril(blocks.SY) + np.tril(blocks.SY, -1).T
         scale = 1.0 / blocks.s_norms
         outer = np.outer(scale, scale)
         try:
-            lam = scipy.linalg.eigh(A * outer, blocks.SS * outer, eigvals_only=True)
+            lam = scipy.linalg.eigh(
+                blocks.lower_mirrored * outer, blocks.SS * outer, eigvals_only=True
+            )
         except np.linalg.LinAlgError:  # steps dependent to rounding: no generalised eigenvalue
             return current
         floor = self.floor * (np.abs(lam).max() if self.relative else 1.0)

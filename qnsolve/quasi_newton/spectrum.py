@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg import lapack
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.quasi_newton.eigen import eigh
 
 CANCELLATION = 1e-2
 """Ratio of |g_perp| to |g| below which a difference of squares loses too much: g_perp is formed."""
@@ -326,9 +328,10 @@ def orthonormal_basis(
 
     Notes
     -----
-    1. Scale the columns to comparable rounding error and diagonalise their Gram matrix.
-    2. Directions below its rounding error are dropped: this is where duplicates, parallel pairs
-       and more columns than dimensions end.
+    1. Scale the columns to comparable rounding error.  Where the Cholesky factor of their Gram
+       matrix is well conditioned, its inverse makes the basis, and that is all.
+    2. Diagonalise that Gram matrix.  Directions below its rounding error are dropped: this is
+       where duplicates, parallel pairs and more columns than dimensions end.
     3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is
        worse than `orthogonality`, the Gram matrix of the basis itself is formed, a chunk of
        columns at a time, and its own eigendecomposition divided out (the second pass of Cholesky
@@ -338,14 +341,21 @@ def orthonormal_basis(
     eps = rows.space.product_eps
     q = len(columns.scale)
     E = columns.selection / columns.scale
-    t, Z = np.linalg.eigh(E.T @ gram @ E)
+    scaled_gram = E.T @ gram @ E
+    factor, failed = lapack.dpotrf(scaled_gram)
+    if not failed:
+        inverse, _ = lapack.dtrtri(factor)
+        # The sum of squares is the trace of the inverse Gram matrix, thus at least 1 / t_min.
+        if eps * float(np.vdot(inverse, inverse)) <= orthogonality:
+            return E @ inverse, factor * columns.scale
+    t, Z = eigh(scaled_gram)
     kept = t > RANK_NOISE * q * eps
     kept[: max(0, q - rows.space.size)] = False
     t, Z = t[kept], Z[:, kept]
     root = np.sqrt(t)
     C, R = E @ (Z / root), (root[:, None] * Z.T) * columns.scale
     if len(t) and eps / t[0] > orthogonality:
-        t, Z = np.linalg.eigh(rows.space.gram_of_combinations(C, rows.rows))
+        t, Z = eigh(rows.space.gram_of_combinations(C, rows.rows))
         # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
         kept = t > SECOND_PASS_RANK
         root, Z = np.sqrt(t[kept]), Z[:, kept]
@@ -367,5 +377,5 @@ def spectrum_of_update(
         return PartialSpectrum(gamma, np.empty(0), rows, np.zeros((gram.shape[0], 0)))
     C, R = orthonormal_basis(columns, gram, rows, orthogonality)
     core = R @ half
-    difference, P = np.linalg.eigh((core * weights) @ core.T)
+    difference, P = eigh((core * weights) @ core.T)
     return PartialSpectrum(gamma, gamma + difference, rows, C @ P)
