@@ -1,0 +1,150 @@
+"""Ranks that hold one slice each of every vector of length n.
+
+A solver needs one thing from them: the sum of a small array over all ranks.  Everything else here
+is made of it, so that another engine than MPI is a class with one method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Comm(Protocol):
+    """What a solver wants from a group of ranks.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this rank, from 0, and of all of them.
+    """
+
+    rank: int
+    size: int
+
+    def allreduce_sum(self, a: np.ndarray) -> np.ndarray:
+        """Return the sum over all ranks of `a`, 1-D float64 of the same length on each of them.
+
+        Collective, and the result must be the same on every rank to the last bit: the ranks make
+        the same decisions only because they see the same numbers.
+        """
+        ...
+
+
+class Serial:
+    """The only rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Serial().allreduce_sum(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
+
+    rank, size = 0, 1
+
+    def allreduce_sum(self, a: np.ndarray) -> np.ndarray:
+        return a
+
+
+class MPI:
+    """The ranks of an MPI communicator.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        Default MPI.COMM_WORLD.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py or the MPI library behind it is missing.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        try:
+            from mpi4py import MPI as library
+        except (ImportError, RuntimeError) as error:  # RuntimeError: no MPI library to load
+            raise ImportError(
+                "comm needs mpi4py and an MPI library: pip install mpi4py mpich"
+            ) from error
+        self._comm = library.COMM_WORLD if comm is None else comm
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+
+    def allreduce_sum(self, a: np.ndarray) -> np.ndarray:
+        total = np.empty_like(a)
+        self._comm.Allreduce(a, total)
+        return total
+
+
+class RankError(RuntimeError):
+    """Raised on the ranks where nothing went wrong, with the message of the one where it did."""
+
+
+def as_comm(comm: Any) -> Comm:
+    """Return a user's `comm`, which may be an mpi4py communicator, as a Comm, or raise TypeError.
+
+    Examples
+    --------
+    >>> as_comm("world")
+    Traceback (most recent call last):
+    ...
+    TypeError: comm must be a qnsolve.comm.Comm or an mpi4py communicator, got str
+    """
+    if isinstance(comm, Comm):
+        return comm
+    if hasattr(comm, "Allreduce") and hasattr(comm, "Get_rank"):
+        return MPI(comm)
+    raise TypeError(
+        "comm must be a qnsolve.comm.Comm or an mpi4py communicator, "
+        f"got {comm.__name__ if isinstance(comm, type) else type(comm).__name__}"
+    )
+
+
+def each(comm: Comm, value: float) -> np.ndarray:
+    """Return what every rank gives for `value`, in the order of the ranks."""
+    return comm.allreduce_sum(slot(comm, value))
+
+
+def slot(comm: Comm, value: float) -> np.ndarray:
+    """Return the contribution to a sum that lays the values of all ranks side by side.
+
+    It is how a maximum gets into the one message that is summed.
+    """
+    values = np.zeros(comm.size)
+    values[comm.rank] = value
+    return values
+
+
+def agreed(comm: Comm | None, action: Callable[[], T]) -> T:
+    """Return ``action()`` if it raises on no rank; otherwise raise on every one."""
+    if comm is None:
+        return action()
+    value, error = None, None
+    try:
+        value = action()
+    except Exception as caught:
+        error = caught
+    if comm.allreduce_sum(np.array([float(error is not None)]))[0]:
+        raise_together(comm, error)
+    return value
+
+
+def raise_together(comm: Comm, error: Exception | None) -> NoReturn:
+    """Raise `error` where it happened, and a RankError that quotes the first one elsewhere."""
+    failed = np.flatnonzero(each(comm, float(error is not None)))
+    text = f"{type(error).__name__}: {error}".encode()
+    length = int(each(comm, float(len(text)))[failed[0]])
+    letters = np.zeros(length)
+    if comm.rank == failed[0]:
+        letters[:] = list(text)
+    message = bytes(int(letter) for letter in comm.allreduce_sum(letters)).decode()
+    if error is not None:
+        raise error
+    raise RankError(f"on rank {failed[0]} of {comm.size}: {message}")
