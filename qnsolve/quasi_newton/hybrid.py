@@ -8,6 +8,7 @@ matrix starts from them, and SR1 corrects what it can on top.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ SKIP_SMALL, SKIP_LARGE = 1e-8, 1e-2
 
 SATISFIED = 1e-12
 """|v| relative to |y| + |Bs| that is rounding error."""
+
+ROUNDINGS = 10.0
+"""The same in multiples of the rounding error of B, where earlier updates have made that large."""
 
 FLOOR = 1e-2
 """Least curvature, relative to gamma, that a negative one is reflected to."""
@@ -242,17 +246,23 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
 def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.ndarray:
     """Return B after the SR1 updates with the pairs for which ``|s'v| >= skip |s| |v|``.
 
-    A pair that is satisfied to rounding already leaves B as it is.
+    A pair that is satisfied to rounding already leaves B as it is.  Each update multiplies what
+    rounding has done to B by up to 1 / cosine^2, cosine = |s'v| / |s| |v|.
     """
-    norm = np.linalg.norm
+    rounding = float(np.finfo(float).eps)
     for s, y in zip(S.T, Y.T, strict=True):
         Bs = B @ s
         v = y - Bs
-        denominator = v @ s
-        satisfied = norm(v) <= SATISFIED * (norm(y) + norm(Bs))
-        if not satisfied and abs(denominator) >= skip * norm(v) * norm(s) > 0.0:
+        denominator, v_norm, s_norm = float(v @ s), _norm(v), _norm(s)
+        satisfied = v_norm <= max(SATISFIED, ROUNDINGS * rounding) * (_norm(y) + _norm(Bs))
+        if not satisfied and abs(denominator) >= skip * v_norm * s_norm > 0.0:
             B = B + np.outer(v, v / denominator)
+            rounding *= (s_norm * v_norm / denominator) ** 2
     return B
+
+
+def _norm(v: np.ndarray) -> float:
+    return math.sqrt(v @ v)
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

@@ -46,7 +46,8 @@ def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SKIP_SMALL):
         assume(np.linalg.norm(v) > 1e-6 * np.linalg.norm(y))
         if cosine >= skip:
             B = B + np.outer(v, v) / (v @ s)
-            growth = max(growth, np.linalg.norm(B, 2) / gamma / cosine)
+            # v v' / v's divides the rounding of v, once for v and once for v's, by the cosine.
+            growth = max(growth, np.linalg.norm(B, 2) / gamma / cosine**2)
     lam, U = np.linalg.eigh(B)
     assume(np.abs(lam).min() > 1e-6 * np.abs(lam).max())
     s, y = pairs[-1]
