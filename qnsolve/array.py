@@ -236,6 +236,8 @@ class VectorSpace:
 
     def checked(self, v: Array, name: str) -> Array:
         """Return a user's vector in the dtype of this space, or raise TypeError or ValueError."""
+        if type(v) is np.ndarray and v.dtype == self.dtype and v.shape == (self.length,):
+            return v
         if isinstance(v, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; pass a plain one, for masks are not kept")
         if not array_api_compat.is_array_api_obj(v):
@@ -288,6 +290,8 @@ class VectorSpace:
         """Return the inner product of two n-vectors; inf or NaN, without a warning, on overflow."""
         if self.gathers:
             return self._recalled("dot", *_ordered(a, b), wanted=Wanted(pairs=[(a, b)]))
+        if self.wide is None:
+            return float(np.vdot(a, b))  # which never warns
         with np.errstate(over="ignore", invalid="ignore"):
             return float(self._dot(a, b))
 

@@ -160,7 +160,7 @@ def named_norm(norm: str | DiagonalNorm) -> str:
 
 def length_in_norm(trial: Trial) -> float:
     """Return the length of a step in the norm of its region or regulariser: its longest block."""
-    if not isinstance(trial, SubproblemResult):
+    if not isinstance(trial, SubproblemResult) or trial.term.norm == "l2":
         return trial.length
     v = np.append(trial.reduced.par, trial.reduced.perp)
     return float(trial.term.lengths(v).max())

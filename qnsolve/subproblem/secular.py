@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+EPS = float(np.finfo(float).eps)
 MAX_NEWTON = 100
 """Limit on Newton steps; a dozen is usual, since 1/||p|| is nearly linear in the shift."""
 
@@ -33,16 +36,15 @@ def boundary_shift(base: np.ndarray, a: np.ndarray) -> tuple[float, int, bool]:
     start (Conn, Gould and Toint 2000, section 7.3.3).  Since delta is measured from the least
     admissible multiplier, the sums ``base + delta`` do not cancel, however near the hard case is.
     """
-    eps = float(np.finfo(float).eps)
-    delta = max(0.0, float(np.max(np.abs(a) - base)))
+    delta = max(0.0, float((np.abs(a) - base).max()))
     for nit in range(1, MAX_NEWTON + 1):
         shifted = base + delta
         p = a / shifted
-        norm = float(np.linalg.norm(p))
-        excess = norm - 1.0
-        increase = excess * norm**2 / float(p @ (p / shifted))
+        square = float(p @ p)
+        excess = math.sqrt(square) - 1.0
+        increase = excess * square / float(p @ (p / shifted))
         # The second test ends a run that has reached the last bit of delta.
-        if excess <= 4.0 * eps or delta + increase == delta:
+        if excess <= 4.0 * EPS or delta + increase == delta:
             return delta, nit, True
         delta += increase
     return delta, MAX_NEWTON, False

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from qnsolve.subproblem.secular import boundary_shift
 from qnsolve.subproblem.types import ReducedStep, SubproblemStatus, with_complement
+
+LARGEST_QUOTIENT = 1e300
+"""Bound on the quotients of a division that cannot overflow."""
 
 
 def trust_region_l2(
@@ -67,14 +72,16 @@ def trust_region_l2(
     (1983).
     """
     lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lowest = float(lam.min())
     # 1. The unconstrained minimiser, if it lies inside.
-    if lam.min() >= 0.0:
+    if lowest >= 0.0:
         p, length = _least_norm_solution(lam, a)
         if length <= radius:
-            return ReducedStep.of(p, np.zeros(1), 0.5 * (np.abs(a) @ np.abs(p)))
+            return ReducedStep.of(p, np.zeros(1), 0.5 * float(np.abs(a) @ np.abs(p)))
 
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
-    size = max(float(np.abs(lam).max()) * radius, float(np.abs(a).max()))
+    largest = max(float(lam.max()), -lowest)
+    size = max(largest * radius, float(np.abs(a).max()))
     lam, a = lam / size * radius, a / size
     lowest = max(0.0, -float(lam.min()))
     base = lam + lowest
@@ -83,16 +90,19 @@ def trust_region_l2(
     hard_case = lowest > 0.0 and length < 1.0
     if hard_case:
         # 2. Any vector of the leftmost eigenspace, of the length that is missing.
-        p[np.argmin(lam)] = np.sqrt((1.0 - length) * (1.0 + length))
+        p[lam.argmin()] = math.sqrt((1.0 - length) * (1.0 + length))
     else:
         # 3. The root of the secular equation.
         moving = a != 0.0
+        if moving.all():  # as nearly always: no copies
+            moving = slice(None)
         delta, nit, converged = boundary_shift(base[moving], a[moving])
         p[moving] = -a[moving] / (base[moving] + delta)
         status = SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT
 
     sigma = lowest + delta
-    decrease = 0.5 * float((base + delta) @ p**2) + 0.5 * sigma * float(p @ p)
+    squares = p * p
+    decrease = 0.5 * float((base + delta) @ squares) + 0.5 * sigma * float(squares.sum())
     return ReducedStep.of(
         radius * p,
         np.array([size / radius * sigma]),
@@ -106,6 +116,9 @@ def trust_region_l2(
 
 def _least_norm_solution(lam: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, float]:
     """Return p of least norm with lam p = -a, and its length: inf where there is none."""
-    with np.errstate(divide="ignore", over="ignore"):
-        p = np.divide(-a, lam, where=a != 0.0, out=np.zeros_like(a))
-        return p, float(np.linalg.norm(p))
+    if lam.min() > np.abs(a).max() / LARGEST_QUOTIENT:
+        p = -a / lam
+    else:
+        with np.errstate(divide="ignore", over="ignore"):
+            p = np.divide(-a, lam, where=a != 0.0, out=np.zeros_like(a))
+    return p, math.hypot(*p.tolist())

@@ -88,7 +88,7 @@ class ReducedStep:
     @property
     def length(self) -> float:
         """||s||_2."""
-        return math.hypot(*self.par, self.perp)
+        return math.hypot(*self.par.tolist(), self.perp)
 
 
 def with_complement(
@@ -98,9 +98,11 @@ def with_complement(
 
     Without a complement the last of each is 0: a coordinate in which nothing is to be gained.
     """
-    if complement_dim:
-        return np.append(eigenvalues, gamma), np.append(a_par, norm_perp)
-    return np.append(eigenvalues, 0.0), np.append(a_par, 0.0)
+    r = len(eigenvalues)
+    lam, a = np.empty(r + 1), np.empty(r + 1)
+    lam[:r], a[:r] = eigenvalues, a_par
+    lam[r], a[r] = (gamma, norm_perp) if complement_dim else (0.0, 0.0)
+    return lam, a
 
 
 @dataclass(frozen=True)
