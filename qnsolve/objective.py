@@ -85,6 +85,7 @@ class Objective:
         self.space = VectorSpace.of(self.x0)
         self.nfev = 0
         self.njev = 0
+        self._like_x = (self.space.dtype, self.shape)
         self._fun = fun
         self._args = args if isinstance(args, tuple) else (args,)
         self._jac = _checked_jac(jac, self.space.xp)
@@ -130,6 +131,8 @@ class Objective:
 
     def shaped(self, x: Array) -> Array:
         """Return a copy of the flat `x` in the user's shape."""
+        if isinstance(x, np.ndarray):
+            return x.copy().reshape(self.shape)
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
 
@@ -156,6 +159,8 @@ class Objective:
     def flat(self, g: Any, name: str) -> Array:
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
         xp, device = self.space.xp, self.space.device
+        if type(self.x0) is type(g) is np.ndarray and (g.dtype, g.shape) == self._like_x:
+            return g.flatten()  # always a copy; what follows would find nothing to object to
         given, g = g, _own_library(g, name)
         if array_api_compat.is_numpy_namespace(xp):
             # Where x is NumPy's, as always in a call through SciPy, a JAX or CPU torch gradient is
