@@ -392,22 +392,35 @@ class VectorSpace:
             chunks = [weights @ self._widen(rows[:, c]) for c in self._chunks(rows.shape[0])]
             return self.xp.concat([self.xp.astype(chunk, self.dtype) for chunk in chunks])
 
-    def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
-        """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host.
+    def products_of_combinations(
+        self, coefficients: np.ndarray, rows: Array
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inner products of the columns of ``rows.T @ coefficients``, on the host.
 
-        The columns are formed, a chunk at a time, before they are multiplied: the result has the
-        rounding error of the columns themselves and not that of the rows' Gram matrix.
+        Those with each row, of shape (columns, rows), and those with each other.  The columns are
+        formed, a chunk at a time, before they are multiplied: the products have the rounding error
+        of the columns themselves and not that of the rows' Gram matrix.
         """
         dtype = self.dtype if self.wide is None else self.wide
         weights = self.from_host(np.ascontiguousarray(coefficients.T), dtype)
-        total = 0.0
+        with_rows, among = 0.0, 0.0
         for c in self._chunks(rows.shape[0]):
-            columns = weights @ (rows[:, c] if self.wide is None else self._widen(rows[:, c]))
-            total = total + columns @ columns.mT
-        gram = to_host(total)
+            part = rows[:, c] if self.wide is None else self._widen(rows[:, c])
+            columns = weights @ part
+            with_rows = with_rows + columns @ part.mT
+            among = among + columns @ columns.mT
+        with_rows, among = to_host(with_rows), to_host(among)
         if self.comm is None:
-            return gram
-        return self.comm.allreduce_sum(gram.ravel()).reshape(gram.shape)
+            return with_rows, among
+        total = self.comm.allreduce_sum(np.concatenate([with_rows.ravel(), among.ravel()]))
+        return (
+            total[: with_rows.size].reshape(with_rows.shape),
+            total[with_rows.size :].reshape(among.shape),
+        )
+
+    def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
+        """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host."""
+        return self.products_of_combinations(coefficients, rows)[1]
 
     def any(self, flag: bool) -> bool:
         """Tell whether `flag` is set on any rank, so that all of them decide the same."""

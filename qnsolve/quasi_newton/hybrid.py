@@ -174,7 +174,7 @@ class HybridLSR1(CompactMatrix):
         blocks = self.pairs.blocks()
         S, Y = R[:, :k] / blocks.s_norms, R[:, k:] / blocks.s_norms / gamma
         eigenvalues, P = self._eigen(S, Y)
-        return PartialSpectrum(gamma, gamma * eigenvalues, self.pairs, C @ P)
+        return PartialSpectrum(gamma, gamma * eigenvalues, self.pairs, C @ P, orthogonality)
 
     def _eigen(self, S: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return eigenvalues and eigenvectors of the updated matrix, I being the first one."""

@@ -101,6 +101,8 @@ class PartialSpectrum:
         The block W.
     coefficients : ndarray, shape (rows of W, r)
         C in U = W' C.
+    orthogonality : float
+        Error of U'U - I.
 
     Notes
     -----
@@ -117,13 +119,19 @@ class PartialSpectrum:
     """
 
     def __init__(
-        self, gamma: float, eigenvalues: np.ndarray, rows: Rows, coefficients: np.ndarray
+        self,
+        gamma: float,
+        eigenvalues: np.ndarray,
+        rows: Rows,
+        coefficients: np.ndarray,
+        orthogonality: float = ACCURATE,
     ) -> None:
         self.gamma = float(gamma)
         self.eigenvalues = eigenvalues
         self.space = rows.space
         self._rows = rows
         self._coefficients = coefficients
+        self._orthogonality = orthogonality
         self._version = rows.version
 
     @classmethod
@@ -193,8 +201,9 @@ class PartialSpectrum:
 
         Notes
         -----
-        ||g_perp|| is the difference of two squares; where little is left of it, g_perp is formed
-        and made orthogonal to U once more, which costs three further passes over W.
+        ||g_perp|| is the difference of two squares.  Where little is left of it, g_perp is formed,
+        in one further pass over W; where nearly nothing is left of that, it is made orthogonal to
+        U once more, in two.
         """
         par = self._par(g, products)
         norm = self.space.norm(g)
@@ -204,11 +213,18 @@ class PartialSpectrum:
         outside = (1.0 - inside) * (1.0 + inside)
         if outside > CANCELLATION**2:
             return Split(par, norm * float(np.sqrt(outside)), norm, g, par)
-        g_perp, rest = self._off_span(g, par)
+        g_perp = g - self._combine(par)
         norm_perp = self.space.norm(g_perp)
-        if not norm_perp > self._rounding * norm:
-            norm_perp = 0.0
-        return Split(par + rest, norm_perp, norm, g_perp, np.zeros_like(par))
+        if norm_perp <= self._rounding * norm:
+            return Split(par, 0.0, norm, g_perp, np.zeros_like(par))
+        if norm_perp <= np.sqrt(self._orthogonality) * norm:
+            # What is left may lie along U itself, as far as U is not orthonormal.
+            rest = self._par(g_perp, None)
+            par, g_perp = par + rest, g_perp - self._combine(rest)
+            norm_perp = self.space.norm(g_perp)
+            if norm_perp <= self._rounding * norm:
+                norm_perp = 0.0
+        return Split(par, norm_perp, norm, g_perp, np.zeros_like(par))
 
     def lift(
         self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
@@ -332,11 +348,11 @@ def orthonormal_basis(
        matrix is well conditioned, its inverse makes the basis, and that is all.
     2. Diagonalise that Gram matrix.  Directions below its rounding error are dropped: this is
        where duplicates, parallel pairs and more columns than dimensions end.
-    3. The basis is orthonormal to eps / t_min, t_min the least eigenvalue kept.  Where that is
-       worse than `orthogonality`, the Gram matrix of the basis itself is formed, a chunk of
-       columns at a time, and its own eigendecomposition divided out (the second pass of Cholesky
-       QR, here rank-revealing).  What remains is eps / sqrt(t_min), the rounding error of the
-       vectors.
+    3. A vector of the basis that belongs to the eigenvalue t is orthonormal to eps / t.  Those for
+       which that is worse than `orthogonality` are formed, a chunk at a time, and multiplied with
+       each other and with W; the eigendecomposition of the Gram matrix of the basis that this
+       gives is divided out (the second pass of Cholesky QR, here rank-revealing).  What remains is
+       eps / sqrt(t), the rounding error of the vectors.
     """
     eps = rows.space.product_eps
     q = len(columns.scale)
@@ -354,13 +370,26 @@ def orthonormal_basis(
     t, Z = t[kept], Z[:, kept]
     root = np.sqrt(t)
     C, R = E @ (Z / root), (root[:, None] * Z.T) * columns.scale
-    if len(t) and eps / t[0] > orthogonality:
-        t, Z = eigh(rows.space.gram_of_combinations(C, rows.rows))
-        # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
-        kept = t > SECOND_PASS_RANK
-        root, Z = np.sqrt(t[kept]), Z[:, kept]
-        C, R = C @ (Z / root), (root[:, None] * Z.T) @ R
+    weak = int(np.count_nonzero(eps > orthogonality * t))
+    if weak:
+        C, R = _second_pass(C, R, weak, rows)
     return C, R
+
+
+def _second_pass(
+    C: np.ndarray, R: np.ndarray, weak: int, rows: Rows
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return C and R with the first `weak` vectors of the basis made orthonormal to all."""
+    with_rows, among = rows.space.products_of_combinations(C[:, :weak], rows.rows)
+    gram = np.eye(C.shape[1])
+    gram[:weak] = with_rows @ C
+    gram[:, :weak] = gram[:weak].T
+    gram[:weak, :weak] = among
+    t, Z = eigh(gram)
+    # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
+    kept = t > SECOND_PASS_RANK
+    root, Z = np.sqrt(t[kept]), Z[:, kept]
+    return C @ (Z / root), (root[:, None] * Z.T) @ R
 
 
 def spectrum_of_update(
@@ -378,4 +407,4 @@ def spectrum_of_update(
     C, R = orthonormal_basis(columns, gram, rows, orthogonality)
     core = R @ half
     difference, P = eigh((core * weights) @ core.T)
-    return PartialSpectrum(gamma, gamma + difference, rows, C @ P)
+    return PartialSpectrum(gamma, gamma + difference, rows, C @ P, orthogonality)
