@@ -346,16 +346,16 @@ class VectorSpace:
         pairs = _unknown(known, "dot", [_ordered(*pair) for pair in wanted.pairs])
         vectors = _unknown(known, kind, [(v,) for v in wanted.with_rows])
         largest = _unknown(known, "largest", [(v,) for v in wanted.largest])
+        if not (len(scalars) or pairs or vectors or largest):
+            return []
         # 2. One crossing.
         with np.errstate(over="ignore", invalid="ignore"):
             sums = [
-                *scalars,
+                *map(self._own, scalars),
                 *(self._dot(a, b) for a, b in pairs),
                 *(self._products(wanted.rows, v) for (v,) in vectors),
             ]
             numbers = self._cross(sums + [end(v) for (v,) in largest for end in self._ends])
-        if not (pairs or vectors or largest or sums):
-            return []
         ends = numbers[len(numbers) - 2 * len(largest) :].reshape(-1, 2)
         maxima = np.array([[_largest(high, low)] for high, low in ends])
         numbers = numbers[: len(numbers) - 2 * len(largest)]
@@ -453,9 +453,21 @@ class VectorSpace:
         place = np.repeat(far, [math.prod(part.shape) for part in parts])
         whole[place] = arrived
         whole[~place] = np.concatenate(
-            [np.empty(0), *(part for part, away in zip(parts, far, strict=True) if not away)]
+            [
+                np.empty(0),
+                *(np.ravel(part) for part, away in zip(parts, far, strict=True) if not away),
+            ]
         )
         return whole
+
+    def _own(self, scalar: Any) -> Any:
+        """Return an array of one element of another library or device as a host array."""
+        if not hasattr(scalar, "shape"):
+            return scalar
+        elsewhere = array_api_compat.array_namespace(scalar) is not self.xp
+        if not elsewhere and self.device is not None:
+            elsewhere = array_api_compat.device(scalar) != self.device
+        return to_host(scalar) if elsewhere else scalar
 
     @property
     def _ends(self) -> tuple[Callable[[Array], Any], Callable[[Array], Any]]:

@@ -26,6 +26,7 @@ def minimize(
     tol: float | None = None,
     callback: Callable | None = None,
     options: Mapping[str, Any] | None = None,
+    comm: Any = None,
 ) -> OptimizeResult:
     r"""Find a local minimiser of a smooth function of n real variables.
 
@@ -71,6 +72,12 @@ def minimize(
         Fields of the method's class in :mod:`qnsolve.options`: ``memory``, ``gtol``, ``maxiter``,
         ``maxfev``, ``norm`` and others.  An unknown name is an error.  :mod:`qnsolve.presets` has
         the options of published methods.
+    comm : qnsolve.comm.Comm or mpi4py communicator, optional
+        Ranks that solve one problem together.  Every rank calls with its own slice of `x0`, of any
+        length from 0, and with a `fun` that returns *its part* of f, which is the sum over all
+        ranks, and its slice of the gradient of that sum.  The result has the slice of x and of the
+        gradient, everything else is the same on every rank.  What a callable raises on one rank
+        ends all of them: the others raise :class:`qnsolve.comm.RankError` with its message.
 
     Returns
     -------
@@ -109,6 +116,7 @@ def minimize(
         bounds=bounds,
         constraints=constraints,
         callback=callback,
+        comm=comm,
         **{"tol": tol, **(options or {})},
     )
 

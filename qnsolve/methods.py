@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.callback import wrap_callback
+from qnsolve.comm import Comm, agreed, as_comm
 from qnsolve.objective import Objective
 from qnsolve.options import (
     CubicOptions,
@@ -87,7 +88,7 @@ DOCSTRING = """Minimise a smooth function by {words}.
         {hessian}
     bounds, constraints
         Refused where they restrict x.
-    callback : callable, optional
+    callback, comm : optional
         As in :func:`qnsolve.minimize`.
     **options
         The fields of :class:`qnsolve.options.{options}`, and ``tol`` for ``gtol``.
@@ -133,21 +134,28 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
         bounds: Any = None,
         constraints: Any = (),
         callback: Callable | None = None,
+        comm: Any = None,
         **options: Any,
     ) -> OptimizeResult:
         _refuse_restrictions(method, bounds, constraints)
         solver = SOLVERS[method]
-        objective = Objective(fun, x0, args, jac)
+        comm = None if comm is None else as_comm(comm)
+        objective = Objective(fun, x0, args, jac, comm)
         checked = solver.options.from_user(options, objective.space.eps)
         further = {}
         if solver.uses_hessian:
+            if hess is not None and comm is not None:
+                raise ValueError("with comm no rank has all rows of hess; give hessp")
             further["hessian"] = Hessian(objective, hess, hessp, args)
         else:
             _warn_unused(method, hess=hess, hessp=hessp)
-        result = solver.run(objective, checked, wrap_callback(callback), **further)
+        callback = wrap_callback(callback)
+        if comm is not None and callback is not None:
+            callback = _on_all_ranks(callback, comm)
+        result = solver.run(objective, checked, callback, **further)
         result.x = objective.shaped(result.x)
         result.jac = objective.shaped(result.jac)
-        if checked.disp:
+        if checked.disp and (comm is None or comm.rank == 0):
             _print_summary(result)
         return result
 
@@ -176,6 +184,16 @@ METHODS: dict[str, Callable[..., OptimizeResult]] = {
     "newton-tr": newton_tr,
 }
 """Callables by name, for ``qnsolve.minimize``."""
+
+
+def _on_all_ranks(callback: Callable, comm: Comm) -> Callable[[OptimizeResult], bool]:
+    """Return the callback with one answer for all ranks: stop where one of them wants to."""
+
+    def together(intermediate: OptimizeResult) -> bool:
+        stop = agreed(comm, lambda: callback(intermediate))
+        return bool(comm.allreduce_sum(np.array([float(stop)]))[0])
+
+    return together
 
 
 def _print_summary(result: OptimizeResult) -> None:

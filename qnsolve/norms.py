@@ -73,6 +73,16 @@ class DiagonalNorm:
         """Library, dtype, device and length of the vectors that this norm measures."""
         return VectorSpace.of(self.d)
 
+    @classmethod
+    def of_slice(cls, d: Array, space: VectorSpace) -> DiagonalNorm:
+        """Return the norm of the whole vectors of `space`, given the slice of A of one rank.
+
+        Not checked; the slice may be empty.
+        """
+        norm = object.__new__(cls)
+        norm.__dict__.update(d=d, space=space)
+        return norm
+
     def norm(self, s: Array) -> float:
         """Return ||s||_A."""
         return self.space.norm(self.to_ball(s))

@@ -16,7 +16,8 @@ import array_api_compat
 import numpy as np
 from scipy.optimize import approx_fprime
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.comm import Comm, agreed, raise_together
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
 """Finite-difference schemes by name, with the order of their error in the step."""
@@ -43,6 +44,10 @@ class Objective:
         anything that ``np.asarray`` takes); True where `fun` returns both.
         Otherwise the gradient is made of forward ("2-point", also None and False) or central
         ("3-point") differences of `fun`, n or 2n evaluations each, for NumPy arrays only.
+    comm : Comm, optional
+        Ranks over which x is sharded.  `x0` and g are then the slices of this rank, of any length
+        from 0, and f is this rank's part: the function is the sum over all ranks.  What a callable
+        raises on one rank is raised on that one, and as a RankError on the others.
 
     Attributes
     ----------
@@ -76,25 +81,35 @@ class Objective:
     ((2, 2), 4, 1)
     """
 
-    def __init__(self, fun: Callable, x0: Any, args: Any = (), jac: Any = None) -> None:
-        if not callable(fun):
-            raise TypeError(f"fun must be callable, got {type(fun).__name__}")
-        x0 = _checked_start(x0)
-        self.shape: tuple[int, ...] = tuple(x0.shape)
-        self.x0 = array_api_compat.array_namespace(x0).reshape(x0, (-1,))
-        self.space = VectorSpace.of(self.x0)
+    def __init__(
+        self,
+        fun: Callable,
+        x0: Any,
+        args: Any = (),
+        jac: Any = None,
+        comm: Comm | None = None,
+    ) -> None:
         self.nfev = 0
         self.njev = 0
-        self._like_x = (self.space.dtype, self.shape)
         self._fun = fun
         self._args = args if isinstance(args, tuple) else (args,)
-        self._jac = _checked_jac(jac, self.space.xp)
+        self.x0, self.shape, self._jac = agreed(comm, lambda: _checked(fun, x0, jac, comm))
+        self.space = VectorSpace.of(self.x0, comm)
+        if self.n == 0:
+            raise ValueError("x0 is empty on every rank; there is nothing to minimise over")
+        self._like_x = (self.space.dtype, self.shape)
 
     @property
     def n(self) -> int:
         return self.space.size
 
-    def __call__(self, x: Array, *, at_start: bool = False) -> tuple[float, Array | None]:
+    def __call__(
+        self,
+        x: Array,
+        *,
+        at_start: bool = False,
+        wanted: Callable[[Array], Wanted] | None = None,
+    ) -> tuple[float, Array | None]:
         """Return f and g at `x`; g is None where f is not finite.
 
         Parameters
@@ -103,6 +118,9 @@ class Objective:
             Point of ``space``.
         at_start : bool
             Take the gradient whatever f is, so that the result of a failed start shows it.
+        wanted : callable, optional
+            ``wanted(g)`` returns the inner products that are needed next: where numbers are worth
+            gathering they are taken together with f.
 
         Returns
         -------
@@ -110,6 +128,8 @@ class Objective:
         g : array, shape (n,), or None
             Own copy in the dtype of ``space``.
         """
+        if self.space.gathers:
+            return self._gathered(x, at_start, wanted)
         f, g = self._evaluate(x)
         if not (at_start or math.isfinite(f)):
             return f, None
@@ -117,8 +137,9 @@ class Objective:
 
     def gradient(self, x: Array) -> Array:
         """Return g at `x`, whatever f is there; fun is evaluated only where g depends on it."""
-        f, g = (math.nan, None) if callable(self._jac) else self._evaluate(x)
-        return self._gradient_at(x, f, g)
+        if self.space.comm is not None:
+            return agreed(self.space.comm, lambda: self._gradient_at(x, *self._evaluate_for_g(x)))
+        return self._gradient_at(x, *self._evaluate_for_g(x))
 
     @property
     def gradient_eps(self) -> float:
@@ -136,16 +157,68 @@ class Objective:
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
 
+    def _gathered(
+        self, x: Array, at_start: bool, wanted: Callable[[Array], Wanted] | None
+    ) -> tuple[float, Array | None]:
+        """Return f and g as they are called for, with all numbers in one crossing.
+
+        With a `jac` of its own g is a second call, which is made only where f is finite, and so
+        there is one more crossing.
+        """
+        f, g, together = math.nan, None, self._jac is True
+
+        def both() -> tuple[Any, Array | None]:
+            value, g = self._evaluate_raw(x)
+            return value, self._gradient_at(x, math.nan, g) if together else None
+
+        def gradient_alone() -> tuple[Any, Array | None]:
+            return 0.0, self._gradient_at(x, f, None)
+
+        f, g = self._in_one_crossing(both, wanted if together else None)
+        if not (at_start or math.isfinite(f)):
+            return f, None
+        if not together:
+            _, g = self._in_one_crossing(gradient_alone, wanted)
+        return f, g
+
+    def _in_one_crossing(
+        self,
+        evaluate: Callable[[], tuple[Any, Array | None]],
+        wanted: Callable[[Array], Wanted] | None,
+    ) -> tuple[float, Array | None]:
+        """Return ``evaluate()``, its number added up over the ranks, unless it fails on one."""
+        space, error = self.space, None
+        try:
+            f, g = evaluate()
+        except Exception as caught:
+            if space.comm is None:
+                raise
+            # The other ranks are about to add up: take part, and say in the same message why not.
+            error, f, g = caught, math.nan, space.zeros(space.length)
+        request = Wanted() if wanted is None else wanted(g)
+        failed, f = space.gather(request, [float(error is not None), f])
+        if failed:
+            raise_together(space.comm, error)
+        return f, g
+
+    def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:
+        return (math.nan, None) if callable(self._jac) else self._evaluate(x)
+
     def _evaluate(self, x: Array) -> tuple[float, Any]:
+        f, g = self._evaluate_raw(x)
+        return float(f), g
+
+    def _evaluate_raw(self, x: Array) -> tuple[Any, Any]:
+        """Return f, a number or an array of one element, and what came with it."""
         self.nfev += 1
         value = self._fun(self.shaped(x), *self._args)
         if self._jac is not True:
-            return _to_float(value), None
+            return _one_number(value), None
         if not (isinstance(value, tuple | list) and len(value) == 2):
             raise TypeError(
                 f"with jac=True fun must return the pair (f, g), got {_describe(value)}"
             )
-        return _to_float(value[0]), value[1]
+        return _one_number(value[0]), value[1]
 
     def _gradient_at(self, x: Array, f: float, g: Any) -> Array:
         """Return g at `x`, given f there and what came with it."""
@@ -171,10 +244,11 @@ class Objective:
                 f"{name} must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
             )
         _require_real(g, name)
-        if tuple(g.shape) not in (self.shape, (self.n,)) and not self.n == math.prod(g.shape) == 1:
+        flat = (self.space.length,)
+        if tuple(g.shape) not in (self.shape, flat) and not flat[0] == math.prod(g.shape) == 1:
             raise ValueError(
                 f"{name} has shape {tuple(g.shape)}, but x has shape {self.shape}: "
-                f"return that shape or ({self.n},)"
+                f"return that shape or {flat}"
             )
         if device is not None and array_api_compat.device(g) != device:
             raise ValueError(f"{name} is on {array_api_compat.device(g)}, but x is on {device}")
@@ -205,12 +279,24 @@ class Objective:
         return g.astype(x.dtype)
 
 
-def _checked_start(x0: Any) -> Array:
+def _checked(fun: Any, x0: Any, jac: Any, comm: Comm | None) -> tuple[Array, tuple[int, ...], Any]:
+    """Return the flat start point, its shape, and `jac` in one of three forms."""
+    if not callable(fun):
+        raise TypeError(f"fun must be callable, got {type(fun).__name__}")
+    x0 = _checked_start(x0, may_be_empty=comm is not None)
+    xp = array_api_compat.array_namespace(x0)
+    jac = _checked_jac(jac, xp)
+    if comm is not None and isinstance(jac, str):
+        raise TypeError("with comm finite differences are not supported; give jac")
+    return xp.reshape(x0, (-1,)), tuple(x0.shape), jac
+
+
+def _checked_start(x0: Any, *, may_be_empty: bool) -> Array:
     """Return a copy of `x0` in its own library, finite and in a dtype to compute with."""
     x0 = _own_library([x0] if np.isscalar(x0) else x0, "x0")
     _require_real(x0, "x0")
     xp = array_api_compat.array_namespace(x0)
-    if math.prod(x0.shape) == 0:
+    if math.prod(x0.shape) == 0 and not may_be_empty:
         raise ValueError(
             f"x0 is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
         )
@@ -267,14 +353,14 @@ def _require_real(a: Array, name: str) -> None:
         raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}")
 
 
-def _to_float(value: Any) -> float:
-    """Return what `fun` returned as a Python float."""
+def _one_number(value: Any) -> Any:
+    """Return what `fun` returned as a Python float or as an array of one element."""
     if isinstance(value, Real):
         return float(value)
     if array_api_compat.is_array_api_obj(value) and math.prod(value.shape) == 1:
         value = _own_library(value, "the value of fun")
         _require_real(value, "the value of fun")
-        return float(array_api_compat.array_namespace(value).reshape(value, ()))
+        return array_api_compat.array_namespace(value).reshape(value, ())
     hint = "; pass jac=True if it returns (f, g)" if isinstance(value, tuple) else ""
     raise TypeError(f"fun must return one real number, got {_describe(value)}{hint}")
 

@@ -262,7 +262,7 @@ class ModelOptions(SolverOptions):
         Offer (s, y + theta s / s's), whose curvature along s is that at the end of the step, by the
         cubic through both ends, in place of its mean (Zhang, Deng and Chen 1999).  Default False.
     matrix : callable or None
-        ``matrix(gradient, options, initial_gamma)`` replaces the method's matrix
+        ``matrix(space, options, initial_gamma)`` replaces the method's matrix
         (:mod:`qnsolve.solvers.matrices`).  Default None.
     first_step : callable or None
         Replaces the model's first step (:mod:`qnsolve.solvers.first_step`).  Default None.

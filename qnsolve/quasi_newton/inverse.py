@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, Wanted
 from qnsolve.quasi_newton.base import Inner, UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1, SKIP
 from qnsolve.quasi_newton.pairs import GramBlocks
@@ -160,6 +160,7 @@ class InverseLSR1(LSR1):
         return Direction(gradient.vector * -1.0, slope, gradient.norm, modified=True)
 
     def _measured(self, d: Array, gradient: TrackedGradient, modified: bool) -> Direction | None:
+        self.space.gather(Wanted([(gradient.vector, d), (d, d)]))
         slope, length = self.space.dot(gradient.vector, d), self.space.norm(d)
         # False for NaN too.
         if np.isfinite(length) and slope <= -MIN_COSINE * gradient.norm * length < 0.0:

@@ -7,12 +7,13 @@ slot p.  Rows are written once and never moved; a pair's age lives in the order 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from qnsolve.array import LARGEST_SQUARE, SMALLEST_SQUARE, Array, VectorSpace, set_row
+from qnsolve.array import LARGEST_SQUARE, SMALLEST_SQUARE, Array, VectorSpace, Wanted, set_row
 
 
 @dataclass(eq=False)
@@ -92,7 +93,7 @@ class PairMemory:
         self.space = space
         self.capacity = capacity
         self.version = 0
-        self._block = space.zeros((2 * capacity, space.size))
+        self._block = space.zeros((2 * capacity, space.length))
         self._gram = np.zeros((2 * capacity, 2 * capacity))
         self._order: list[int] = []
         self._used = 0
@@ -122,7 +123,17 @@ class PairMemory:
 
     def products(self, v: Array) -> np.ndarray:
         """Return W v on the host."""
-        return self.space.products(self.rows, v)
+        return self.space.products(self.rows, v, self._content)
+
+    def wanted(
+        self, with_rows: Sequence[Array], *pairs: tuple[Array, Array], largest: Sequence[Array] = ()
+    ) -> Wanted:
+        """Return the request for W v with the vectors `with_rows`, and for other products."""
+        return Wanted(pairs, largest, self.rows, self._content, with_rows)
+
+    @property
+    def _content(self) -> tuple[int, int]:
+        return (id(self), self.version)
 
     def combine(self, coefficients: np.ndarray) -> Array:
         """Return the n-vector W' c."""
@@ -199,14 +210,18 @@ class PairMemory:
         self._s_rows = self._blocks = None
         self.version += 1
 
-    def with_newest(self, products: np.ndarray, v: Array) -> np.ndarray:
+    def with_newest(
+        self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None
+    ) -> np.ndarray:
         """Return W v given `products`, its value before the newest pair was stored.
 
-        Costs two inner products instead of a pass over W.
+        Costs two inner products instead of a pass over W.  Where the pair is at hand it need not be
+        looked up: what is known of its vectors is not known of their copies.
         """
         p = 2 * self._order[-1]
+        s, y = newest or (self._block[p, :], self._block[p + 1, :])
         out = np.zeros(2 * self._used)
         out[: len(products)] = products
-        out[p] = self.space.dot(self._block[p, :], v)
-        out[p + 1] = self.space.dot(self._block[p + 1, :], v)
+        out[p] = self.space.dot(s, v)
+        out[p + 1] = self.space.dot(y, v)
         return out

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, Wanted
 from qnsolve.quasi_newton.pairs import PairMemory
 
 DIRECT = 0.1
@@ -32,6 +32,7 @@ class TrackedGradient:
     norm: float
     products: np.ndarray
     pairs: PairMemory
+    _ahead: tuple[Array, Array] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, g: Array, pairs: PairMemory) -> TrackedGradient:
@@ -45,7 +46,8 @@ class TrackedGradient:
         is small that difference would lose digits, and W y is formed, with W g_new as the sum.
         """
         pairs, space = self.pairs, self.pairs.space
-        y = g_new - self.vector
+        y = self.difference(g_new)
+        self._ahead = None
         if space.wide is not None:
             # y is rounded to the narrow dtype: its exact products are not the difference.
             new_products, y_products = pairs.products(g_new), pairs.products(y)
@@ -57,6 +59,24 @@ class TrackedGradient:
             new_products = self.products + y_products
         return TrackedGradient(g_new, norm_new, new_products, pairs), y, y_products
 
-    def account_for_newest(self) -> None:
-        """Extend the products to the pair that has just been stored."""
-        self.products = self.pairs.with_newest(self.products, self.vector)
+    def difference(self, g_new: Array) -> Array:
+        """Return ``y = g_new - g``, one and the same until the change is made."""
+        if self._ahead is None or self._ahead[0] is not g_new:
+            self._ahead = (g_new, g_new - self.vector)
+        return self._ahead[1]
+
+    def wanted(self, g_new: Array, s: Array) -> Wanted:
+        """Return the request for all products of a change to `g_new` by a step `s`."""
+        y = self.difference(g_new)
+        # The narrow y is rounded, and its products are not a difference.
+        with_rows = (g_new, s) if self.pairs.space.wide is None else (g_new, s, y)
+        pairs = ((g_new, g_new), (s, g_new), (y, g_new), (s, s), (s, y), (y, y))
+        return self.pairs.wanted(with_rows, *pairs)
+
+    def wanted_at(self, x: Array, g: Array, direction: Array) -> Wanted:
+        """Return the request for what a search along `direction` asks of a point x."""
+        return Wanted([(g, direction), (g, g), (x, x)], [g])
+
+    def account_for_newest(self, newest: tuple[Array, Array] | None = None) -> None:
+        """Extend the products to the pair that has just been stored, `newest` if it is at hand."""
+        self.products = self.pairs.with_newest(self.products, self.vector, newest)

@@ -31,6 +31,8 @@ class AdaptiveNorm:
         of the lower bound.
     g : array, shape (n,)
         The first gradient.
+    space : VectorSpace, optional
+        Where it lives; for the slice of one rank.
 
     Attributes
     ----------
@@ -48,11 +50,16 @@ class AdaptiveNorm:
     """
 
     def __init__(
-        self, decay: float | None, bounds: tuple[float, float], normalise: bool, g: Array
+        self,
+        decay: float | None,
+        bounds: tuple[float, float],
+        normalise: bool,
+        g: Array,
+        space: VectorSpace | None = None,
     ) -> None:
         # Roots of the weights: v itself could overflow where its root does not.
         self._old, self._new = (1.0, 1.0) if decay is None else (decay**0.5, (1.0 - decay) ** 0.5)
-        self._space = VectorSpace.of(g)
+        self._space = VectorSpace.of(g) if space is None else space
         self._bounds = bounds
         self._normalise = normalise
         self._root = 0.0 * g + (0.0 if normalise else bounds[0])
@@ -62,7 +69,9 @@ class AdaptiveNorm:
         """Take in the gradient at a new iterate."""
         xp = self._space.xp
         self._root = xp.hypot(self._old * self._root, self._new * g)
-        largest = float(xp.max(self._root)) if self._normalise else 1.0
+        largest = self._space.norm_inf(self._root) if self._normalise else 1.0
         scaled = self._root / largest if largest > 0.0 else self._root + 1.0
         low, high = self._bounds
-        self.norm = DiagonalNorm(xp.clip(scaled, low, None if math.isinf(high) else high))
+        d = xp.clip(scaled, low, None if math.isinf(high) else high)
+        sharded = self._space.comm is not None
+        self.norm = DiagonalNorm.of_slice(d, self._space) if sharded else DiagonalNorm(d)

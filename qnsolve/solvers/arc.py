@@ -50,7 +50,7 @@ def minimize_cubic(
     callback : callable or None
         Takes an OptimizeResult after each iteration and returns True to stop.
     build_matrix : callable
-        ``build_matrix(gradient, options, initial_gamma)``, one of
+        ``build_matrix(space, options, initial_gamma)``, one of
         :mod:`qnsolve.solvers.matrices`.
 
     Notes
@@ -69,7 +69,7 @@ def minimize_cubic(
     length = starting_radius(metric.norm(objective.x0), f, g_norm)
     # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
     gamma = first_gamma(g_norm, 2.0 * length)
-    B = (options.matrix or build_matrix)(g, options, gamma)
+    B = (options.matrix or build_matrix)(objective.space, options, gamma)
     scale = Scale(within_range(options.initial_weight or gamma / length), length)
     at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
     del g  # the iterate owns it from here: a name kept would keep a vector of length n

@@ -68,8 +68,10 @@ class Run:
             return Status.MAXITER
         if options.maxfev is not None and self.objective.nfev >= options.maxfev:
             return Status.MAXFEV
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return Status.MAXTIME
+        if self._deadline is not None:
+            # The clocks of several ranks differ; what they do must not.
+            late = self.objective.space.any(time.monotonic() >= self._deadline)
+            return Status.MAXTIME if late else None
         return None
 
     def after_step(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, Wanted
 from qnsolve.objective import Objective
 from qnsolve.result import Status
 from qnsolve.solvers.common import Run, all_finite, is_unbounded
@@ -121,7 +121,8 @@ class UnitL1Step:
 
     def __call__(self, objective: Objective, at: Iterate) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
-        x = at.x - min(1.0, 1.0 / float(space.xp.sum(space.xp.abs(g)))) * g
+        (norm_1,) = space.gather(Wanted(), [space.xp.sum(space.xp.abs(g))])
+        x = at.x - min(1.0, 1.0 / norm_1) * g
         f, g_new = objective(x)
         if g_new is None or not all_finite(f, space.norm(g_new)):
             return None

@@ -12,6 +12,7 @@ import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.comm import agreed
 from qnsolve.objective import Objective
 
 Products = Callable[[Array], Array]
@@ -84,7 +85,7 @@ class Hessian:
     def _counted(self, products: Products) -> Products:
         def counted(v: Array) -> Array:
             self.nhev += 1
-            return products(v)
+            return agreed(self.space.comm, lambda: products(v))
 
         return counted
 

@@ -52,7 +52,7 @@ def minimize_line_search(
         initial_gamma=first_gamma(
             g_norm, options.initial_step or starting_radius(x_norm, f, g_norm)
         ),
-        like=g,
+        like=space,
     )
     at = Iterate(objective.x0, f, f, TrackedGradient.of(g, H.pairs), x_norm)
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
@@ -106,7 +106,7 @@ def iterate(
     # 2. Step length.
     def line(t: float) -> Trial:
         x = at.x + t * direction.vector
-        f, g = objective(x)
+        f, g = objective(x, wanted=lambda g: at.gradient.wanted_at(x, g, direction.vector))
         unbounded = is_unbounded(f, at.f_start)
         finite = g is not None and all_finite(f, space.norm_inf(g))
         slope = space.dot(g, direction.vector) if finite else np.nan
@@ -133,11 +133,12 @@ def iterate(
     elif trial.unbounded:
         fall, status = at.f - trial.f, Status.UNBOUNDED
         at.x, at.f = trial.x, trial.f
-        vector = trial.g if trial.g is not None else space.zeros(space.size) + np.nan
+        vector = trial.g if trial.g is not None else space.zeros(space.length) + np.nan
         at.gradient = TrackedGradient.of(vector, H.pairs)
     else:
         # 3. Secant pair.
         fall, step = at.f - trial.f, trial.t * direction.vector
+        space.gather(at.gradient.wanted(trial.g, step))
         new, y, y_products = at.gradient.change_to(trial.g, space.norm(trial.g))
         stored = H.update(step, y, y_products=y_products).stored
         run.skipped += not stored
@@ -145,7 +146,7 @@ def iterate(
         at.x, at.f, at.gradient, at.x_norm = trial.x, trial.f, new, space.norm(trial.x)
         at.last_t = trial.t
         if stored:
-            at.gradient.account_for_newest()
+            at.gradient.account_for_newest((step, y))
 
     # 5. Stop?
     g_norm_inf = space.norm_inf(at.gradient.vector)

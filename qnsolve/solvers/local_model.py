@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qnsolve.array import Array, VectorSpace
+from dataclasses import replace
+
+from qnsolve.array import Array, VectorSpace, Wanted
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -98,17 +100,34 @@ class LocalModel:
             p_products = self.matrix.pairs.products(p)
             if theta:
                 share = theta / self.matrix.space.dot(p, p)
-                y = y + share * p
+                y = self.matrix.space.add(y, share, p)
                 # A narrow sum is rounded: its products are not the sum of products.
                 wide = self.matrix.space.wide
                 y_products = y_products + share * p_products if wide is None else None
+            at_end = tracked if move else self._tracked
+            self._gather_pair(p, y, at_end.vector, y_products is None)
             status = self.matrix.update(p, y, s_products=p_products, y_products=y_products)
             stored = status.stored
         if move:
             self.gradient, self._tracked = g_new, tracked
         if stored:
-            self._tracked.account_for_newest()
+            self._tracked.account_for_newest((p, y))
         return stored
+
+    def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted:
+        """Return the request for all inner products that a step to `x_new` takes, if no pair is
+        small or refused."""
+        if isinstance(self.metric, DiagonalNorm):
+            return Wanted([(step, g_new)], [g_new])
+        request = self._tracked.wanted(g_new, step)
+        return replace(request, pairs=(*request.pairs, (x_new, x_new)), largest=[g_new])
+
+    def _gather_pair(self, p: Array, y: Array, g: Array, rows: bool) -> None:
+        """Take the products of a pair that are not known: those of a changed y, or with g."""
+        pairs = self.matrix.pairs
+        if pairs.space.gathers:
+            products = ((p, p), (p, y), (y, y), (p, g), (y, g))
+            pairs.space.gather(pairs.wanted([y] if rows else [], *products))
 
 
 def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
@@ -121,12 +140,12 @@ def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
     """
     if not isinstance(norm, DiagonalNorm):
         return EuclideanNorm(space)
-    if norm.space.size != space.size:
-        raise ValueError(f"norm is for n = {norm.space.size}, x0 has n = {space.size}")
+    if norm.space.size != space.length:
+        raise ValueError(f"norm is for n = {norm.space.size}, x0 has n = {space.length}")
     if norm.space.xp is not space.xp or norm.space.dtype != space.dtype:
         raise TypeError(
             "the diagonal of norm must have the array library and dtype of x0, got "
             f"{norm.space.dtype} of {norm.space.xp.__name__}, not "
             f"{space.dtype} of {space.xp.__name__}"
         )
-    return norm
+    return norm if space.comm is None else DiagonalNorm.of_slice(norm.d, space)

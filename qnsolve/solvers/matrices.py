@@ -1,7 +1,7 @@
 """The matrices that an outer loop can run on, one factory each.
 
-A factory takes the gradient at the start, whose library, dtype and device the rows take, the
-options of the run, and the gamma to begin with.
+A factory takes the space of the vectors, or one of them, the options of the run, and the gamma to
+begin with.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qnsolve.array import Array
+from qnsolve.array import Array, VectorSpace
 from qnsolve.options import ModelOptions
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
 
-MatrixFactory = Callable[[Array, ModelOptions, float], CompactMatrix]
+MatrixFactory = Callable[[Array | VectorSpace, ModelOptions, float], CompactMatrix]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,16 @@ class Build:
     matrix: Callable[..., CompactMatrix]
     arguments: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, g: Array, options: ModelOptions, initial_gamma: float) -> CompactMatrix:
+    def __call__(
+        self, like: Array | VectorSpace, options: ModelOptions, initial_gamma: float
+    ) -> CompactMatrix:
+        space = VectorSpace.of(like)
         return self.matrix(
-            g.shape[0],
+            space.size,
             memory=options.memory,
             gamma=options.gamma,
             initial_gamma=initial_gamma,
-            like=g,
+            like=space,
             **self.arguments,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scipy.optimize import OptimizeResult
 
-from qnsolve.array import Array
+from qnsolve.array import Array, Wanted
 from qnsolve.objective import Objective
 from qnsolve.options import NewtonOptions
 from qnsolve.result import Status
@@ -101,7 +101,9 @@ class NewtonModel:
         self.metric = metric
         if options.norm in ("adagrad", "rmsprop"):
             decay = options.decay if options.norm == "rmsprop" else None
-            self._adaptive = AdaptiveNorm(decay, options.norm_bounds, options.normalise, g)
+            self._adaptive = AdaptiveNorm(
+                decay, options.norm_bounds, options.normalise, g, self._space
+            )
             self.metric = self._adaptive.norm
         self._steepness_at_start = self._space.norm(g)
         self.gradient, self.gradient_norm = g, self.metric.dual_norm(g)
@@ -119,6 +121,7 @@ class NewtonModel:
             "norm": None if isinstance(self.metric, EuclideanNorm) else self.metric,
             "tol": self.forcing(),
             "maxiter": self._options.inner_maxiter,
+            "comm": self._space.comm,
         }
         if self._options.inner == "gltr":
             # A step that only has to descend need not look for the hard case.
@@ -135,6 +138,10 @@ class NewtonModel:
         """
         fraction = self._space.norm(self.gradient) / self._steepness_at_start
         return min(self._options.forcing, math.sqrt(fraction))
+
+    def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted:
+        """Return the request for the inner products that a step to `x_new` takes."""
+        return Wanted([(g_new, g_new), (g_new, step), (x_new, x_new)], [g_new])
 
     def learn(
         self, step: Array, g_new: Array, norm_new: float, *, move: bool, **pair: float

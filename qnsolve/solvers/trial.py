@@ -99,11 +99,11 @@ def try_step(
     }
     step = trial.step
     x_new = at.x + step
-    f_new, g_new = objective(x_new)
+    f_new, g_new = objective(x_new, wanted=lambda g: at.model.wanted(x_new, step, g))
     norm_new = np.nan if g_new is None else at.model.metric.dual_norm(g_new)
     if is_unbounded(f_new, at.f_start):
         at.x, at.f = x_new, f_new
-        at.model.gradient = g_new if np.isfinite(norm_new) else space.zeros(space.size) + np.nan
+        at.model.gradient = g_new if np.isfinite(norm_new) else space.zeros(space.length) + np.nan
         return Outcome(**expected, accepted=True, status=Status.UNBOUNDED)
     if not all_finite(f_new, norm_new):
         return Outcome(**expected, finite=False)

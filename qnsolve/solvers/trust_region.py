@@ -46,7 +46,7 @@ def minimize_trust_region(
     callback : callable or None
         Takes an OptimizeResult after each iteration and returns True to stop.
     build_matrix : callable
-        ``build_matrix(gradient, options, initial_gamma)``, one of
+        ``build_matrix(space, options, initial_gamma)``, one of
         :mod:`qnsolve.solvers.matrices`; what tells the methods of this loop apart.
     radius_rule : callable
         Rule for the radius where the options name none (:mod:`qnsolve.solvers.radius`).
@@ -65,7 +65,7 @@ def minimize_trust_region(
         return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=np.nan)
     options = replace(options, radius_rule=options.radius_rule or radius_rule)
     radius = first_radius(options, metric.norm(objective.x0), f, g_norm, reach)
-    B = (options.matrix or build_matrix)(g, options, first_gamma(g_norm, radius))
+    B = (options.matrix or build_matrix)(space, options, first_gamma(g_norm, radius))
     at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
 

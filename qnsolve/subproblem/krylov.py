@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from qnsolve.array import Array
+from qnsolve.comm import Comm
 from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem.arguments import (
     checked_count,
@@ -55,6 +56,7 @@ def gltr(
     restarts: int | None = None,
     seed: int = 0,
     reorthogonalise: bool = True,
+    comm: Comm | None = None,
 ) -> KrylovResult:
     r"""Solve the trust-region subproblem on Krylov spaces, the hard case included.
 
@@ -87,6 +89,8 @@ def gltr(
         Make each Lanczos vector orthogonal to all before it.  Without this an iteration saves 4 k n
         flops, but takes more iterations, and the step is as accurate as the vectors happen to be
         orthogonal.
+    comm : Comm, optional
+        As for :func:`steihaug_cg`.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def gltr(
     >>> abs(result.decrease - 2.25) < 1e-12, result.certificate().worst < 1e-12
     (True, True)
     """
-    model = KrylovModel.checked(g, hessp, norm, Ball(checked_positive(radius, "radius")))
+    model = KrylovModel.checked(g, hessp, norm, Ball(checked_positive(radius, "radius")), comm)
     return _minimise(model, tol, maxiter, restarts, seed, reorthogonalise)
 
 

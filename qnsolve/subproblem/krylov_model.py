@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.comm import Comm
 from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem.lanczos import Operator
 from qnsolve.subproblem.regularised_l2 import regularised_l2
@@ -74,6 +75,7 @@ class KrylovModel:
         hessp: Callable[[Array], Array],
         norm: DiagonalNorm | None,
         term: Ball | Penalty,
+        comm: Comm | None = None,
     ) -> KrylovModel:
         """Return the model of a user's arguments, or raise TypeError or ValueError."""
         if not array_api_compat.is_array_api_obj(g):
@@ -81,14 +83,16 @@ class KrylovModel:
         xp = array_api_compat.array_namespace(g)
         if not xp.isdtype(g.dtype, "real floating"):
             raise TypeError(f"g must be real floating, got dtype {g.dtype}")
-        if g.ndim != 1 or g.shape[0] == 0:
+        if g.ndim != 1 or (g.shape[0] == 0 and comm is None):
             raise ValueError(f"g must have shape (n,) with n >= 1, got {tuple(g.shape)}")
-        space = VectorSpace.of(g)
+        space = VectorSpace.of(g, comm)
         if not np.isfinite(space.norm_inf(g)):
             raise ValueError("g has entries that are not finite")
         if not callable(hessp):
             raise TypeError(f"hessp must be callable, hessp(v) -> B v, got {type(hessp).__name__}")
         if norm is not None:
+            if comm is not None:
+                norm = DiagonalNorm.of_slice(norm.d, space)
             _check_norm(norm, space)
         operator = Operator(hessp, space, norm)
         return cls(operator.scale(g), operator, term)
@@ -183,7 +187,8 @@ class KrylovResult:
 
 def random_unit_vector(space: VectorSpace, rng: np.random.Generator) -> Array:
     """Return a random direction, uniformly distributed; drawn on the host, the same everywhere."""
-    v = space.from_host(rng.standard_normal(space.size))
+    mine = slice(space.first, space.first + space.length)
+    v = space.from_host(rng.standard_normal(space.size)[mine])
     return v / space.norm(v)
 
 

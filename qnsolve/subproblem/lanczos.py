@@ -46,10 +46,10 @@ class Operator:
         xp = self.space.xp
         product = self._hessp(xp.asarray(v, copy=True) if self._norm is None else self.scale(v))
         shape = getattr(product, "shape", None)
-        if shape is None or tuple(shape) != (self.space.size,):
+        if shape is None or tuple(shape) != (self.space.length,):
             found = type(product).__name__ if shape is None else f"shape {tuple(shape)}"
             raise ValueError(
-                f"hessp must return an array of shape ({self.space.size},), got {found}"
+                f"hessp must return an array of shape ({self.space.length},), got {found}"
             )
         if product.dtype != self.space.dtype:
             if not xp.isdtype(product.dtype, ("integral", "real floating")):
@@ -73,7 +73,7 @@ class Basis:
     def __init__(self, space: VectorSpace) -> None:
         self.space = space
         self.size = 0
-        self._block = space.zeros((FIRST_ROWS, space.size))
+        self._block = space.zeros((FIRST_ROWS, space.length))
 
     @property
     def rows(self) -> Array:
@@ -206,7 +206,7 @@ class BandLanczos:
     def lift(self, y: np.ndarray) -> Array:
         """Return Q y."""
         if self.size == 0:
-            return self._space.zeros(self._space.size)
+            return self._space.zeros(self._space.length)
         return self._space.combine(y, self._basis.rows)
 
     def start(self, v: Array) -> bool:

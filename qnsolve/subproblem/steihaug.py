@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
 from qnsolve.array import Array
+from qnsolve.comm import Comm
 from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem.arguments import (
     checked_count,
@@ -34,6 +35,7 @@ def steihaug_cg(
     norm: DiagonalNorm | None = None,
     tol: float | None = None,
     maxiter: int | None = None,
+    comm: Comm | None = None,
 ) -> KrylovResult:
     r"""Follow conjugate gradients until they converge or leave the trust region.
 
@@ -57,6 +59,8 @@ def steihaug_cg(
         dtype's rounding by default.
     maxiter : int, optional
         Limit on the products with B; 10 n by default.
+    comm : Comm, optional
+        Ranks over which the vectors are sharded; g, the diagonal of A and the products are slices.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def steihaug_cg(
     (12.0, True, 'APPROXIMATE')
     """
     radius = checked_positive(radius, "radius")
-    model = KrylovModel.checked(g, hessp, norm, Ball(radius))
+    model = KrylovModel.checked(g, hessp, norm, Ball(radius), comm)
     space, operator = model.space, model.operator
     tol = checked_tolerance(tol, space)
     maxiter = checked_count(maxiter, "maxiter", PRODUCTS * space.size, low=1)
@@ -105,7 +109,7 @@ def steihaug_cg(
     # 0. In the variables of the ball, and in units in which radius and gradient are 1.
     steepness = space.norm(model.gradient)
     unit = steepness / radius if steepness else 1.0
-    s, r = space.zeros(space.size), model.gradient / (steepness or 1.0)
+    s, r = space.zeros(space.length), model.gradient / (steepness or 1.0)
     # r = B s + g, d is the direction; the rest are ||r||^2, ||s||^2, s'd and ||d||^2.
     d, rr = -r, space.dot(r, r)
     ss, sd, dd = 0.0, 0.0, rr
