@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
@@ -17,4 +19,6 @@ def figures_of(block, block_vars, gallery_conf):
             path = next(block_vars["image_path_iterator"])
             value.savefig(path, dpi=150)
             paths.append(path)
-    return figure_rst(paths, gallery_conf["src_dir"])
+    rst = figure_rst(paths, gallery_conf["src_dir"])
+    # In a box of its own, which scrolls sideways where the screen is narrow.
+    return f"\n.. container:: figure\n\n{indent(rst, '   ')}\n\n" if paths else ""
