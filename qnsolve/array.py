@@ -409,14 +409,12 @@ class VectorSpace:
             columns = weights @ part
             with_rows = with_rows + columns @ part.mT
             among = among + columns @ columns.mT
-        with_rows, among = to_host(with_rows), to_host(among)
-        if self.comm is None:
-            return with_rows, among
-        total = self.comm.allreduce_sum(np.concatenate([with_rows.ravel(), among.ravel()]))
-        return (
-            total[: with_rows.size].reshape(with_rows.shape),
-            total[with_rows.size :].reshape(among.shape),
-        )
+        numbers = self._cross([with_rows, among])
+        if self.comm is not None:
+            numbers = self.comm.allreduce_sum(numbers)
+        with_rows, among = np.split(numbers, [coefficients.shape[1] * rows.shape[0]])
+        shape = (coefficients.shape[1], -1)
+        return with_rows.reshape(shape), among.reshape(shape)
 
     def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
         """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host."""
@@ -448,10 +446,10 @@ class VectorSpace:
             for part, away in zip(parts, far, strict=True)
             if away
         ]
-        arrived = to_host(xp.concat(sent)) if sent else np.empty(0)
-        whole = np.empty(sum(math.prod(part.shape) for part in parts))
-        place = np.repeat(far, [math.prod(part.shape) for part in parts])
-        whole[place] = arrived
+        sizes = [math.prod(part.shape) for part in parts]
+        whole, place = np.empty(sum(sizes)), np.repeat(far, sizes)
+        if place.any():
+            whole[place] = to_host(xp.concat(sent))
         whole[~place] = np.concatenate(
             [
                 np.empty(0),
