@@ -78,6 +78,9 @@ LARGEST_SQUARE = float(np.finfo(np.float64).max * np.finfo(np.float64).eps)
 CHUNK = 8192
 """Columns handled at a time where float32 rows are widened in NumPy: few enough for the cache."""
 
+IN_CACHE, LEAST_WIDTH = 2**16, 1024
+"""Entries of a chunk of rows that is read twice, and its least number of columns."""
+
 DEVICE_CHUNK = 2**25
 """Entries widened at a time elsewhere, where a short chunk would be all overhead: 256 MiB."""
 
@@ -391,6 +394,32 @@ class VectorSpace:
             weights = self.from_host(coefficients, self.wide)
             chunks = [weights @ self._widen(rows[:, c]) for c in self._chunks(rows.shape[0])]
             return self.xp.concat([self.xp.astype(chunk, self.dtype) for chunk in chunks])
+
+    def combine_and_add(
+        self, coefficients: np.ndarray, rows: Array, alpha: float, v: Array, *, multiply: bool
+    ) -> tuple[Array, np.ndarray | None]:
+        """Return ``s = sum_i coefficients[i] * rows[i] + alpha v``, and the rows' products with s.
+
+        In NumPy the rows are read once for both, and there is no vector of length n beside s.
+        Elsewhere, or where the products are not to be multiplied, they are None.
+        """
+        if self.gathers:
+            s = self.combine(coefficients, rows)
+            return (s + alpha * v if alpha else s), None
+        wide = self.dtype if self.wide is None else self.wide
+        weights, s = np.asarray(coefficients, dtype=wide), np.empty_like(v)
+        products = np.zeros(rows.shape[0], dtype=wide) if multiply else None
+        width = max(LEAST_WIDTH, IN_CACHE // max(1, rows.shape[0]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first in range(0, self.length, width):
+                c = slice(first, first + width)
+                part = rows[:, c].astype(wide, copy=False)
+                s[c] = weights @ part
+                if alpha:
+                    s[c] += alpha * v[c]
+                if multiply:
+                    products += part @ s[c].astype(wide, copy=False)
+        return s, None if products is None else to_host(products)
 
     def products_of_combinations(
         self, coefficients: np.ndarray, rows: Array

@@ -139,6 +139,12 @@ class PairMemory:
         """Return the n-vector W' c."""
         return self.space.combine(coefficients, self.rows)
 
+    def combine_and_add(
+        self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
+    ) -> tuple[Array, np.ndarray | None]:
+        """Return ``x = W' c + alpha v``, and W x where asked for and at no cost of its own."""
+        return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
+
     def blocks(self) -> GramBlocks:
         """Return the Gram blocks of the stored pairs."""
         if self._blocks is None:

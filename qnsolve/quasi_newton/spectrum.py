@@ -7,6 +7,7 @@ touched by ``W v`` (project) and ``W' c`` (lift).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from qnsolve.quasi_newton.eigen import eigh
 
 CANCELLATION = 1e-2
 """Ratio of |g_perp| to |g| below which a difference of squares loses too much: g_perp is formed."""
+
+LITTLE_LEFT = 1e-4
+"""The same ratio below which an outer loop wants g_perp made orthogonal to U once more."""
 
 RANK_NOISE = 8.0
 """Eigenvalues of a scaled q x q Gram matrix below RANK_NOISE * q * eps are rounding error."""
@@ -43,6 +47,10 @@ class Rows(Protocol):
 
     def combine(self, coefficients: np.ndarray) -> Array: ...
 
+    def combine_and_add(
+        self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
+    ) -> tuple[Array, np.ndarray | None]: ...
+
     @property
     def rows(self) -> Array: ...
 
@@ -61,6 +69,11 @@ class FixedRows:
 
     def combine(self, coefficients: np.ndarray) -> Array:
         return self.space.combine(coefficients, self.rows)
+
+    def combine_and_add(
+        self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
+    ) -> tuple[Array, np.ndarray | None]:
+        return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
 
 
 @dataclass(frozen=True)
@@ -190,7 +203,9 @@ class PartialSpectrum:
         split = self.split(g, products)
         return split.par, split.norm_perp
 
-    def split(self, g: Array, products: np.ndarray | None = None) -> Split:
+    def split(
+        self, g: Array, products: np.ndarray | None = None, norm: float | None = None
+    ) -> Split:
         """Return `g` in the coordinates of this spectrum.
 
         Parameters
@@ -198,29 +213,31 @@ class PartialSpectrum:
         g : array, shape (n,)
         products : ndarray, optional
             W g where it is known already.
+        norm : float, optional
+            ||g|| where it is known already.
 
         Notes
         -----
         ||g_perp|| is the difference of two squares.  Where little is left of it, g_perp is formed,
-        in one further pass over W; where nearly nothing is left of that, it is made orthogonal to
-        U once more, in two.
+        in one further pass over W.  It is made orthogonal to U once more, in two, unless the basis
+        is that of an outer loop and the second pass would change less than 1e-4 of it.
         """
         par = self._par(g, products)
-        norm = self.space.norm(g)
+        norm = self.space.norm(g) if norm is None else norm
         if self.complement_dim == 0 or norm == 0.0:
             return Split(par, 0.0, norm, g, par)
-        inside = float(np.linalg.norm(par / norm))
+        inside = math.hypot(*(par / norm).tolist())
         outside = (1.0 - inside) * (1.0 + inside)
         if outside > CANCELLATION**2:
-            return Split(par, norm * float(np.sqrt(outside)), norm, g, par)
-        g_perp = g - self._combine(par)
+            return Split(par, norm * math.sqrt(outside), norm, g, par)
+        g_perp = self._off(g, par)
         norm_perp = self.space.norm(g_perp)
         if norm_perp <= self._rounding * norm:
             return Split(par, 0.0, norm, g_perp, np.zeros_like(par))
-        if norm_perp <= np.sqrt(self._orthogonality) * norm:
+        if self._orthogonality < FAST or norm_perp <= LITTLE_LEFT * norm:
             # What is left may lie along U itself, as far as U is not orthonormal.
             rest = self._par(g_perp, None)
-            par, g_perp = par + rest, g_perp - self._combine(rest)
+            par, g_perp = par + rest, self._off(g_perp, rest)
             norm_perp = self.space.norm(g_perp)
             if norm_perp <= self._rounding * norm:
                 norm_perp = 0.0
@@ -239,10 +256,13 @@ class PartialSpectrum:
         g_par : ndarray, shape (r,), optional
             U'g where it is known already.
         """
-        if g_par is None:
-            g_par = self._par(g, None)
-        step = self._combine(v_par - beta * g_par)
-        return step + beta * g if beta != 0.0 else step
+        return self._lift(v_par, beta, g, g_par, multiply=False)[0]
+
+    def lift_with_products(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
+    ) -> tuple[Array, np.ndarray | None]:
+        """Return the vector of :meth:`lift`, and its products with W where they cost no pass."""
+        return self._lift(v_par, beta, g, g_par, multiply=True)
 
     def complement_direction(self) -> Array:
         """Return a unit vector orthogonal to span(U): the coordinate vector least in it, projected.
@@ -258,7 +278,8 @@ class PartialSpectrum:
             inside = float(np.linalg.norm(self._par(e, None)))
             if inside < best_inside:
                 best, best_inside = e, inside
-        direction, _ = self._off_span(best, self._par(best, None))
+        direction = self._off(best, self._par(best, None))
+        direction = self._off(direction, self._par(direction, None))
         return direction * (1.0 / self.space.norm(direction))
 
     def matvec(self, v: Array) -> Array:
@@ -291,11 +312,18 @@ class PartialSpectrum:
         self._check_version()
         return self._rows.combine(self._coefficients @ v_par)
 
-    def _off_span(self, v: Array, par: np.ndarray) -> tuple[Array, np.ndarray]:
-        """Return (I - UU')v, made orthogonal to U once more, and what the second pass removed."""
-        once = v - self._combine(par)
-        rest = self._par(once, None)
-        return once - self._combine(rest), rest
+    def _lift(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None, *, multiply: bool
+    ) -> tuple[Array, np.ndarray | None]:
+        self._check_version()
+        if g_par is None:
+            g_par = self._par(g, None)
+        coefficients = self._coefficients @ (v_par - beta * g_par)
+        return self._rows.combine_and_add(coefficients, beta, g, multiply=multiply)
+
+    def _off(self, v: Array, par: np.ndarray) -> Array:
+        """Return v - U par."""
+        return self._rows.combine_and_add(self._coefficients @ -par, 1.0, v)[0]
 
     def _check_version(self) -> None:
         if self._rows.version != self._version:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dataclasses import replace
 
 from qnsolve.array import Array, VectorSpace, Wanted
@@ -67,7 +69,8 @@ class LocalModel:
         B = self.matrix.spectrum(FAST)
         if isinstance(self.metric, DiagonalNorm):
             B = ScaledMatrix(B, self.metric)
-        return QuadraticModel(self.gradient, B, products=self._tracked.products)
+        tracked = self._tracked
+        return QuadraticModel(self.gradient, B, products=tracked.products, norm=tracked.norm)
 
     def learn(
         self,
@@ -78,6 +81,7 @@ class LocalModel:
         offer: bool = True,
         move: bool,
         theta: float = 0.0,
+        products: np.ndarray | None = None,
     ) -> bool:
         """Take in the gradient at the end of a step; return whether its pair was stored.
 
@@ -92,12 +96,14 @@ class LocalModel:
             Make the end of the step the iterate.
         theta : float
             Offer y + theta s / s's in place of y, in the variables p.
+        products : ndarray, optional
+            W p of the step where it is known already.
         """
         tracked, y, y_products = self._tracked.change_to(self.metric.from_ball(g_new), norm_new)
         p = self.metric.to_ball(step)
         stored = False
         if offer:
-            p_products = self.matrix.pairs.products(p)
+            p_products = self.matrix.pairs.products(p) if products is None else products
             if theta:
                 share = theta / self.matrix.space.dot(p, p)
                 y = self.matrix.space.add(y, share, p)

@@ -120,7 +120,15 @@ def try_step(
     theta = 0.0
     if options.modified_secant:
         theta = secant_correction(slope, slope_new, reduction, at.f)
-    stored = at.model.learn(step, g_new, norm_new, offer=offered, move=accepted, theta=theta)
+    stored = at.model.learn(
+        step,
+        g_new,
+        norm_new,
+        offer=offered,
+        move=accepted,
+        theta=theta,
+        products=trial.products if isinstance(trial, SubproblemResult) else None,
+    )
     run.skipped += offered and not stored
     # 3. Move.
     if accepted:

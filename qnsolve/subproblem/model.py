@@ -32,6 +32,8 @@ class QuadraticModel:
         With a ScaledMatrix all norms are those of p = A^{1/2} s, A its metric.
     products : ndarray, optional
         W g where it is known already.
+    norm : float, optional
+        ||g||, in the dual norm where B has a metric, where it is known already.
 
     Examples
     --------
@@ -42,7 +44,14 @@ class QuadraticModel:
     [1.5, 4.0]
     """
 
-    def __init__(self, g: Array, B: Matrix, *, products: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        g: Array,
+        B: Matrix,
+        *,
+        products: np.ndarray | None = None,
+        norm: float | None = None,
+    ) -> None:
         self.gradient = g
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
@@ -51,7 +60,7 @@ class QuadraticModel:
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
         in_ball = g if self.metric is None else self.metric.from_ball(g)
-        self._split = self.spectrum.split(in_ball, products)
+        self._split = self.spectrum.split(in_ball, products, norm)
 
     def trust_region(self, radius: float, norm: str = "l2") -> SubproblemResult:
         """Minimise over the region of `norm` "l2", "shape-inf" or "shape-2", in O(r)."""
@@ -67,12 +76,18 @@ class QuadraticModel:
 
     def lift(self, reduced: ReducedStep) -> Array:
         """Return the n-vector of a reduced step: one pass over the stored pairs."""
+        return self.lift_with_products(reduced)[0]
+
+    def lift_with_products(self, reduced: ReducedStep) -> tuple[Array, np.ndarray | None]:
+        """Return the n-vector of a reduced step, and W p where it comes in the same pass."""
         split, spectrum = self._split, self.spectrum
         beta = reduced.perp / split.norm_perp if split.norm_perp > 0.0 else 0.0
-        step = spectrum.lift(reduced.par, beta, split.carrier, split.carrier_par)
+        p, products = spectrum.lift_with_products(
+            reduced.par, beta, split.carrier, split.carrier_par
+        )
         if split.norm_perp == 0.0 and reduced.perp != 0.0:
-            step = step + reduced.perp * spectrum.complement_direction()
-        return step if self.metric is None else self.metric.from_ball(step)
+            p, products = p + reduced.perp * spectrum.complement_direction(), None
+        return (p if self.metric is None else self.metric.from_ball(p)), products
 
     def matvec(self, v: Array) -> Array:
         """Return B v by the matrix itself, not by its spectrum where there is a choice."""
@@ -151,9 +166,18 @@ class SubproblemResult:
     term: Term
     reduced: ReducedStep
 
-    @cached_property
+    @property
     def step(self) -> Array:
-        return self.model.lift(self.reduced)
+        return self._lifted[0]
+
+    @property
+    def products(self) -> np.ndarray | None:
+        """W p of the stored rows and p = A^{1/2} step, where it came with the step; else None."""
+        return self._lifted[1]
+
+    @cached_property
+    def _lifted(self) -> tuple[Array, np.ndarray | None]:
+        return self.model.lift_with_products(self.reduced)
 
     @property
     def decrease(self) -> float:

@@ -172,9 +172,9 @@ def test_solving_again_needs_no_vector():
             self.calls += 1
             return self._rows.products(v)
 
-        def combine(self, c):
+        def combine_and_add(self, c, alpha, v, **kwargs):
             self.calls += 1
-            return self._rows.combine(c)
+            return self._rows.combine_and_add(c, alpha, v, **kwargs)
 
     spectrum = PartialSpectrum.from_basis(1.0, np.array([-1.0, 2.0]), orthogonal(5, 0)[:2])
     spectrum._rows = rows = CountingRows(spectrum._rows)
