@@ -1,6 +1,6 @@
 """Limited-memory quasi-Newton minimisation that uses negative curvature."""
 
-from qnsolve import presets, verify
+from qnsolve import presets, stochastic, verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
 from qnsolve.methods import hybrid_tr, lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
@@ -54,5 +54,6 @@ __all__ = [
     "solve_cubic",
     "solve_trs",
     "steihaug_cg",
+    "stochastic",
     "verify",
 ]

@@ -1,0 +1,135 @@
+"""The function of one step: the mean over its batches, each evaluated once at each point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+
+LossAndGrad = Callable[[Array, Any], tuple[Any, Array]]
+"""``loss_and_grad(params, batch) -> (loss, gradient)``."""
+
+
+@dataclass(eq=False)
+class Part:
+    """A batch, with the values at the last two points: a step needs its beginning and its end."""
+
+    batch: Any
+    known: list[tuple[Array, float, Array]] = field(default_factory=list)
+
+    def at(self, x: Array) -> tuple[float, Array] | None:
+        """Return f and g at x, that very array, where they are known."""
+        return next(((f, g) for point, f, g in self.known if point is x), None)
+
+    def remember(self, x: Array, f: float, g: Array) -> None:
+        self.known = [*self.known[-1:], (x, f, g)]
+
+
+class BatchFunction:
+    """The loss on the batches of a step and its derivatives, counted.
+
+    Parameters
+    ----------
+    loss_and_grad : callable
+    space : VectorSpace
+        Of the parameters.
+    overlap : bool
+        Whether a step sees the batch before too.
+    hessp : callable or None
+        ``hessp(params, v, batch)``; without it products are forward differences of gradients.
+
+    Attributes
+    ----------
+    gradients, products : int
+        Batches for which a gradient, or a product with the Hessian, has been asked for.
+    """
+
+    def __init__(
+        self,
+        loss_and_grad: LossAndGrad,
+        space: VectorSpace,
+        overlap: bool,
+        hessp: Callable[[Array, Array, Any], Array] | None,
+    ) -> None:
+        self.loss_and_grad = loss_and_grad
+        self._space = space
+        self._overlap = overlap
+        self._hessp = hessp
+        self._parts: list[Part] = []
+        self.gradients = 0
+        self.products = 0
+
+    def advance(self, batch: Any) -> None:
+        """Go on to the next step, whose new batch is `batch`."""
+        before = self._parts[-1:] if self._overlap else []
+        self._parts = [*before, Part(batch)]
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        """Return f and g at `x`, the means over the batches of the step."""
+        values = [self._value(part, x) for part in self._parts]
+        if len(values) == 1:
+            return values[0]
+        (f, g), (f_new, g_new) = values
+        return 0.5 * (f + f_new), 0.5 * (g + g_new)
+
+    def product(self, x: Array, v: Array) -> Array:
+        """Return the Hessian at `x` times `v`, the mean over the batches of the step."""
+        products = [self._product(part, x, v) for part in self._parts]
+        return products[0] if len(products) == 1 else 0.5 * (products[0] + products[1])
+
+    def snapshot(self, x: Array) -> dict[str, Any]:
+        """Return the counts, and what is known of the last batch at `x`."""
+        known = self._parts[-1].at(x) if self._overlap and self._parts else None
+        value = None if known is None else {"f": known[0], "g": known[1]}
+        return {"gradients": self.gradients, "products": self.products, "last": value}
+
+    def restore(self, state: dict[str, Any], x: Array, last: Any) -> None:
+        """Go back to where `last` was the batch of the last step and `x` its end."""
+        self.gradients, self.products = state["gradients"], state["products"]
+        if self._overlap:
+            self._parts = [Part(last)]
+            if state["last"] is not None:
+                self._parts[0].remember(x, state["last"]["f"], state["last"]["g"])
+
+    def _value(self, part: Part, x: Array) -> tuple[float, Array]:
+        known = part.at(x)
+        if known is None:
+            self.gradients += 1
+            known = self._checked(*_pair(self.loss_and_grad(x, part.batch)))
+            part.remember(x, *known)
+        return known
+
+    def _product(self, part: Part, x: Array, v: Array) -> Array:
+        if self._hessp is not None:
+            self.products += 1
+            return self._space.checked(self._hessp(x, v, part.batch), "the product of hessp")
+        space = self._space
+        length = space.norm(v)
+        # The rounding error of a gradient over h balances the truncation error, which is of h.
+        h = math.sqrt(space.eps) * max(1.0, space.norm(x)) / length if length else 1.0
+        self.gradients += 1
+        _, shifted = self._checked(*_pair(self.loss_and_grad(x + h * v, part.batch)))
+        return (shifted - self._value(part, x)[1]) / h
+
+    def _checked(self, f: Any, g: Array) -> tuple[float, Array]:
+        value = f.detach() if array_api_compat.is_torch_array(f) else f
+        if np.ndim(value) != 0 and math.prod(value.shape) != 1:
+            raise ValueError(f"the loss must be one number, got shape {tuple(value.shape)}")
+        g = g.detach() if array_api_compat.is_torch_array(g) else g
+        return float(value), self._space.checked(g, "the gradient")
+
+
+def _pair(values: Any) -> tuple[Any, Array]:
+    try:
+        f, g = values
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"loss_and_grad must return (loss, gradient), got {type(values).__name__}"
+        ) from None
+    return f, g

@@ -1,0 +1,196 @@
+"""Mini-batches: in an order that depends on the seed and the epoch alone, so runs can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import array_api_compat
+import numpy as np
+
+from qnsolve.array import Array
+
+
+class BatchSource(Protocol):
+    """Batches that can be asked for by epoch and number, in any order."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, epoch: int, number: int) -> Any: ...
+
+
+class MiniBatches:
+    """Samples in batches of equal size, in a new random order each epoch.
+
+    Parameters
+    ----------
+    *arrays : array, shape (samples, ...)
+        Inputs, targets and so on, in any array library; a batch is a tuple of as many.
+    batch_size : int, >= 1
+        Samples in a batch.  What is left at the end of an epoch is left out, and is another part of
+        the samples in each.  A step of a method with overlap sees two batches.
+    seed : int, >= 0
+        The order of epoch e depends on (seed, e) alone.
+    shuffle : bool
+        False keeps the order of the arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.stochastic import MiniBatches
+    >>> batches = MiniBatches(np.arange(7.0), batch_size=3, shuffle=False)
+    >>> len(batches), [batch[0].tolist() for batch in batches]
+    (2, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+    """
+
+    def __init__(
+        self, *arrays: Array, batch_size: int, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        if not arrays or not all(array_api_compat.is_array_api_obj(a) for a in arrays):
+            raise TypeError("MiniBatches needs at least one array, and nothing but arrays")
+        sizes = {a.shape[0] if a.ndim else 0 for a in arrays}
+        if len(sizes) > 1:
+            raise ValueError(f"the arrays must have as many samples each, got {sorted(sizes)}")
+        (self.samples,) = sizes
+        for name, value, low, high in (
+            ("batch_size", batch_size, 1, self.samples),
+            ("seed", seed, 0, np.inf),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be between {low} and {high}, got {value}")
+        self.arrays = arrays
+        self.batch_size = int(batch_size)
+        self.seed = int(seed)
+        self.shuffle = shuffle
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return self.samples // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Array, ...]]:
+        """Iterate over the batches of epoch 0."""
+        return (self.part(0, number) for number in range(len(self)))
+
+    def part(self, epoch: int, number: int) -> tuple[Array, ...]:
+        """Return one batch."""
+        first = number * self.batch_size
+        rows = self.order(epoch)[first : first + self.batch_size]
+        return tuple(_rows(a, rows) for a in self.arrays)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the numbers of the samples in the order of an epoch."""
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            order = rng.permutation(self.samples) if self.shuffle else np.arange(self.samples)
+            self._order = epoch, order
+        return self._order[1]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides on the order, for a checkpoint to compare."""
+        return {
+            "samples": self.samples,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+        }
+
+
+class FixedBatches:
+    """A sequence of batches, in the same order each epoch."""
+
+    def __init__(self, batches: Sequence[Any]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def part(self, epoch: int, number: int) -> Any:
+        """Return one batch."""
+        return self._batches[number]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides on the order, for a checkpoint to compare."""
+        return {"batches": len(self)}
+
+
+class StreamedBatches:
+    """An iterable such as a torch DataLoader, run through once an epoch; it cannot resume."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches = batches
+
+    def epoch(self, number: int, first: int) -> Iterator[Any]:
+        """Iterate over the batches of an epoch."""
+        return iter(self._batches)
+
+
+class ResumableBatches:
+    """A source as a stream that can begin anywhere."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    def epoch(self, number: int, first: int) -> Iterator[Any]:
+        """Iterate over the batches of an epoch from number `first`."""
+        return (self.source.part(number, k) for k in range(first, len(self.source)))
+
+    def before(self, epoch: int, number: int) -> Any:
+        """Return the batch before this one, which is that of the epoch before for the first."""
+        if number:
+            return self.source.part(epoch, number - 1)
+        return self.source.part(epoch - 1, len(self.source) - 1)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides on the order, as far as the source tells."""
+        describe = getattr(self.source, "describe", None)
+        return {"batches": len(self.source)} if describe is None else describe()
+
+
+def stream_of(batches: Any) -> ResumableBatches | StreamedBatches:
+    """Return a user's `batches` as a stream.
+
+    Raises
+    ------
+    TypeError
+        If it is not iterable, or only once.
+    ValueError
+        If there is no batch.
+    """
+    if hasattr(batches, "part") and hasattr(batches, "__len__"):
+        source: BatchSource = batches
+    elif isinstance(batches, Sequence) and not isinstance(batches, str | bytes):
+        source = FixedBatches(batches)
+    else:
+        try:
+            once = iter(batches) is batches
+        except TypeError:
+            raise TypeError(
+                "batches must be MiniBatches, a sequence of batches or an iterable, "
+                f"got {type(batches).__name__}"
+            ) from None
+        if once:
+            raise TypeError(
+                f"batches must be iterable once an epoch, got the iterator {type(batches).__name__}"
+            )
+        return StreamedBatches(batches)
+    if len(source) == 0:
+        raise ValueError("batches is empty")
+    return ResumableBatches(source)
+
+
+def _rows(a: Array, rows: np.ndarray) -> Array:
+    """Return the samples `rows` of `a`."""
+    if isinstance(a, np.ndarray):
+        return a[rows]
+    xp = array_api_compat.array_namespace(a)
+    sharded = array_api_compat.is_jax_array(a) or array_api_compat.is_dask_array(a)
+    placement = {} if sharded else {"device": array_api_compat.device(a)}
+    return xp.take(a, xp.asarray(rows, **placement), axis=0)

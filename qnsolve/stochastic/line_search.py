@@ -1,0 +1,127 @@
+"""L-SR1 with a line search, one mini-batch a step (Ramamurthy and Duffy 2017, Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.quasi_newton.inverse import InverseLSR1
+from qnsolve.quasi_newton.snapshot import restore, snapshot
+from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.solvers.common import all_finite
+from qnsolve.solvers.wolfe import Trial, strong_wolfe
+from qnsolve.stochastic.options import LineSearchStepOptions
+from qnsolve.stochastic.step import StepInfo, ValueAndGrad
+
+
+@dataclass
+class LineSearchState:
+    """Where a run stands between two steps; a step changes it in place.
+
+    Attributes
+    ----------
+    x : array, shape (n,)
+        Parameters; replaced by a step, never written to.
+    matrix : InverseLSR1
+        H.
+    last_t : float
+        Step length of the last search that found one.
+    """
+
+    x: Array
+    matrix: InverseLSR1
+    last_t: float = 1.0
+    space: VectorSpace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.space = VectorSpace.of(self.x)
+
+
+class LineSearchSolver:
+    """Steps along -Hg with the strong Wolfe conditions on the batch.
+
+    Parameters
+    ----------
+    options : LineSearchStepOptions
+    """
+
+    def __init__(self, options: LineSearchStepOptions) -> None:
+        self.options = options
+
+    def init(self, x: Array) -> LineSearchState:
+        """Return the state at the flat parameters `x`, before the first step."""
+        H = InverseLSR1(
+            x.shape[0],
+            memory=self.options.memory,
+            gamma=self.options.gamma,
+            initial_gamma=1.0 / self.options.initial_rate,
+            like=x,
+        )
+        return LineSearchState(x, H)
+
+    def step(
+        self,
+        state: LineSearchState,
+        value_and_grad: ValueAndGrad,
+        product: Callable[[Array, Array], Array] | None = None,
+    ) -> tuple[LineSearchState, StepInfo]:
+        """Do one step on one batch, as :meth:`ModelSolver.step`; `product` has no use."""
+        x, space, H = state.x, state.space, state.matrix
+        # 1. Value and gradient of the batch.  One that is not finite is left out.
+        f, g = value_and_grad(x)
+        if not all_finite(f, space.norm_inf(g)):
+            return state, StepInfo(loss=f, n_pairs=H.n_pairs)
+        # 2. Direction.
+        gradient = TrackedGradient.of(g, H.pairs)
+        if gradient.norm == 0.0:
+            return state, StepInfo(f, f, 0.0, 0.0, n_pairs=H.n_pairs, finite=True)
+        direction = H.descent_direction(gradient)
+
+        # 3. Step length, on the same batch.
+        def line(t: float) -> Trial:
+            point = x + t * direction.vector
+            value, slope_vector = value_and_grad(point)
+            finite = all_finite(value, space.norm_inf(slope_vector))
+            slope = space.dot(slope_vector, direction.vector) if finite else np.nan
+            return Trial(t, value if finite else np.inf, slope, point, slope_vector)
+
+        found = strong_wolfe(
+            line,
+            Trial(0.0, f, direction.slope),
+            min(1.0, 2.0 * state.last_t),
+            decrease=self.options.decrease,
+            curvature=self.options.curvature,
+            shortest=space.eps * space.norm(x) / direction.length,
+            eps=space.eps,
+        )
+        if found is None:
+            H.reset()
+            state.last_t = 1.0
+            return state, StepInfo(f, f, gradient.norm, 0.0, size=0.0, finite=True)
+        # 4. Pair, and move.
+        stored = H.update(found.t * direction.vector, found.g - g).stored
+        state.x, state.last_t = found.x, found.t
+        info = StepInfo(f, found.f, gradient.norm, found.t * direction.length, size=found.t)
+        predicted = -found.t * direction.slope
+        return state, info._replace(
+            ratio=(f - found.f) / predicted,
+            n_pairs=H.n_pairs,
+            accepted=True,
+            stored=stored,
+            finite=True,
+        )
+
+    def snapshot(self, state: LineSearchState) -> dict[str, Any]:
+        """Return `state` as nested dictionaries of numbers and arrays."""
+        return {"x": state.x, "matrix": snapshot(state.matrix), "last_t": state.last_t}
+
+    def restore(self, saved: dict[str, Any]) -> LineSearchState:
+        """Return the state of which `saved` is the snapshot."""
+        state = self.init(saved["x"])
+        restore(state.matrix, saved["matrix"])
+        state.last_t = saved["last_t"]
+        return state

@@ -1,0 +1,228 @@
+"""The quadratic model of a mini-batch: pairs and norm outlive the batch, the gradient does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.norms import DiagonalNorm
+from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.scaled import ScaledMatrix
+from qnsolve.quasi_newton.snapshot import restore, snapshot
+from qnsolve.quasi_newton.spectrum import FAST
+from qnsolve.solvers.common import first_gamma
+from qnsolve.solvers.local_model import EuclideanNorm, Metric, metric_of
+from qnsolve.stochastic.norms import MOMENTS, SecondMoments
+from qnsolve.stochastic.options import MatrixOptions, NewtonStepOptions, StepOptions
+from qnsolve.subproblem.krylov import gltr, steihaug_cg
+from qnsolve.subproblem.model import QuadraticModel
+
+
+class Norm:
+    """The norm of the region: a fixed one, or one that follows the gradients."""
+
+    def __init__(self, options: StepOptions, like: Array) -> None:
+        self.moments = None
+        if isinstance(options.norm, str) and options.norm in MOMENTS:
+            self.moments = SecondMoments(
+                options.norm, decay=options.decay, epsilon=options.epsilon, like=like
+            )
+            self.metric: Metric = EuclideanNorm(VectorSpace.of(like))
+        else:
+            self.metric = metric_of(options.norm, VectorSpace.of(like))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state; a fixed norm is in the options."""
+        if self.moments is None:
+            return {}
+        d = self.metric.d if isinstance(self.metric, DiagonalNorm) else None
+        return {"moments": self.moments.snapshot(), "d": d}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if self.moments is not None:
+            self.moments.restore(state["moments"])
+            if state["d"] is not None:
+                self.metric = DiagonalNorm(state["d"])
+
+
+class SecantModel:
+    r"""A limited-memory matrix in an ellipsoidal norm that changes, B0 = gamma A.
+
+    The matrix lives in the variables :math:`p = A^{1/2} s`.  When A changes to A', its pairs become
+    :math:`((A'A^{-1})^{1/2} S, (A'A^{-1})^{-1/2} Y)`: one product of all pairs with each other,
+    :math:`8 k^2 n` flops for k pairs.  Done once in k steps this is 8 k n a step, as much as the
+    step itself.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+        A vector whose library, dtype and device are taken.
+    options : MatrixOptions
+    """
+
+    def __init__(self, x: Array, options: MatrixOptions) -> None:
+        self._options = options
+        self._norm = Norm(options, x)
+        self._matrix: CompactMatrix | None = None
+        self._age = 0
+
+    @property
+    def metric(self) -> Metric:
+        return self._norm.metric
+
+    @property
+    def n_pairs(self) -> int:
+        return 0 if self._matrix is None else self._matrix.n_pairs
+
+    def observe(self, g: Array) -> None:
+        """Take the gradient of a new batch into the norm."""
+        if self._norm.moments is None:
+            return
+        self._norm.moments.update(g)
+        self._age += 1
+        if self._age >= min(self._options.refresh, self.n_pairs):
+            self._change_metric(self._norm.moments.norm())
+            self._age = 0
+
+    def begin(self, g: Array, length: float) -> None:
+        """Start without pairs, from the gamma whose first step has this length in the norm."""
+        gamma = first_gamma(self.metric.dual_norm(g), length)
+        self._matrix = self._options.matrix(g, self._options, gamma)
+
+    def quadratic(self, g: Array, products: Callable | None = None) -> QuadraticModel:
+        """Return the model with the gradient `g`; valid until the next pair is stored."""
+        B = self._matrix.spectrum(FAST)
+        if isinstance(self.metric, DiagonalNorm):
+            B = ScaledMatrix(B, self.metric)
+        return QuadraticModel(g, B)
+
+    def learn(self, step: Array, y: Array) -> bool:
+        """Offer a pair; return whether it was stored."""
+        return self._matrix.update(self.metric.to_ball(step), self.metric.from_ball(y)).stored
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`."""
+        matrix = None if self._matrix is None else snapshot(self._matrix)
+        return {"norm": self._norm.snapshot(), "matrix": matrix, "age": self._age}
+
+    def restore(self, state: dict[str, Any], like: Array) -> None:
+        self._norm.restore(state["norm"])
+        self._age = int(state["age"])
+        if state["matrix"] is not None:
+            self._matrix = self._options.matrix(like, self._options, 1.0)
+            restore(self._matrix, state["matrix"])
+
+    def _change_metric(self, new: DiagonalNorm) -> None:
+        old, self._norm.metric = self._norm.metric, new
+        if not self.n_pairs:
+            return
+        matrix, xp = self._matrix, self._matrix.space.xp
+        pairs, k = matrix.pairs, matrix.n_pairs
+        S = xp.stack([pairs.rows[int(row), :] for row in pairs.s_rows])
+        Y = xp.stack([pairs.rows[int(row) + 1, :] for row in pairs.s_rows])
+        rows = xp.concat([new.to_ball(old.from_ball(S)), new.from_ball(old.to_ball(Y))])
+        # S'Y does not depend on the norm.
+        SY = pairs.blocks().SY
+        SS, YY = (
+            matrix.space.gram_of_combinations(np.eye(k), part)
+            for part in (rows[:k, :], rows[k:, :])
+        )
+        gram = np.block([[SS, SY], [SY.T, YY]])
+        matrix.reset(matrix.gamma)
+        # Which of `rows` stands in each row of the matrix as it fills up again.
+        source = np.zeros(2 * k, dtype=int)
+        for s, y in zip(range(k), range(k, 2 * k), strict=True):
+            known = source[: pairs.rows.shape[0]]
+            status = matrix.update(
+                rows[s, :], rows[y, :], s_products=gram[s, known], y_products=gram[y, known]
+            )
+            if status.stored:
+                slot = pairs.s_rows[-1]
+                source[slot : slot + 2] = s, y
+
+
+class HessianModel:
+    """The Hessian of the batch, by its products, in an ellipsoidal norm that changes.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+        A vector whose library, dtype and device are taken.
+    options : NewtonStepOptions
+    """
+
+    n_pairs = 0
+
+    def __init__(self, x: Array, options: NewtonStepOptions) -> None:
+        self._options = options
+        self._norm = Norm(options, x)
+
+    @property
+    def metric(self) -> Metric:
+        return self._norm.metric
+
+    def observe(self, g: Array) -> None:
+        """Take the gradient of a new batch into the norm."""
+        if self._norm.moments is not None:
+            self._norm.moments.update(g)
+            self._norm.metric = self._norm.moments.norm()
+
+    def begin(self, g: Array, length: float) -> None:
+        """There is nothing to prepare."""
+
+    def quadratic(self, g: Array, products: Callable[[Array], Array]) -> KrylovSubproblem:
+        """Return the model with the gradient `g` and these products."""
+        return KrylovSubproblem(g, products, self.metric, self._options)
+
+    def learn(self, step: Array, y: Array) -> bool:
+        """There are no pairs: nothing is stored."""
+        return False
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`."""
+        return {"norm": self._norm.snapshot()}
+
+    def restore(self, state: dict[str, Any], like: Array) -> None:
+        self._norm.restore(state["norm"])
+
+
+@dataclass(frozen=True)
+class KrylovStep:
+    """A step with its slope g's, the decrease of the model, and its length in the norm."""
+
+    step: Array
+    slope: float
+    decrease: float
+    length: float
+
+
+@dataclass(frozen=True)
+class KrylovSubproblem:
+    """A quadratic model whose matrix is known by its products."""
+
+    gradient: Array
+    products: Callable[[Array], Array]
+    metric: Metric
+    options: NewtonStepOptions
+
+    def trust_region(self, radius: float) -> KrylovStep:
+        """Minimise, approximately, in the region."""
+        arguments = {
+            "norm": self.metric if isinstance(self.metric, DiagonalNorm) else None,
+            "tol": self.options.forcing,
+            "maxiter": self.options.inner_maxiter,
+        }
+        if self.options.inner == "gltr":
+            # A step that only has to descend need not look for the hard case.
+            found = gltr(self.gradient, self.products, radius, restarts=0, **arguments)
+        else:
+            found = steihaug_cg(self.gradient, self.products, radius, **arguments)
+        slope = VectorSpace.of(self.gradient).dot(self.gradient, found.step)
+        return KrylovStep(found.step, slope, found.decrease, self.metric.norm(found.step))
+
+
+Model = SecantModel | HessianModel

@@ -1,0 +1,275 @@
+"""Options of the training methods: every field with its meaning, range and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from qnsolve.norms import DiagonalNorm
+from qnsolve.options import (
+    _BETWEEN_ZERO_AND_ONE,
+    _FROM_ZERO_TO_ONE,
+    _POSITIVE,
+    _RADIUS,
+    _at_least,
+    _checked_by,
+    _flag,
+    _gamma,
+    _norm,
+    _Number,
+    _one_of,
+    _suggestion,
+    _weight_rule,
+)
+from qnsolve.quasi_newton.hybrid import HybridLSR1
+from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.scaling import GammaRule
+from qnsolve.solvers.matrices import Build, MatrixFactory
+from qnsolve.stochastic.norms import MOMENTS
+from qnsolve.stochastic.scaling import PartOfLatest
+
+NORMS = ("l2", *MOMENTS)
+"""Named norms of the region."""
+
+_LARGER_THAN_ONE = _Number(float, "a number > 1", lambda value: value > 1)
+
+
+def _factory(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise TypeError(f"{name} must be a callable, got {type(value).__name__} {value!r}")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """Options that every training method takes.
+
+    Parameters
+    ----------
+    overlap : bool
+        Every step sees the samples of the batch before too: its function is the mean over both
+        (Yousefi and Martinez 2023).  The model then changes less from step to step.  Default True.
+    norm : {"l2", "adagrad", "rmsprop", "adam"} or DiagonalNorm
+        Norm in which a step is short (:class:`qnsolve.stochastic.norms.SecondMoments`); the last
+        three follow the gradients.  Default "adam".
+    decay : float, in (0, 1)
+        beta of "rmsprop" and "adam".  Default 0.99; 0.9 did the same.
+    epsilon : float, > 0
+        Added to the diagonal of those three norms.  Default 1e-8.
+    initial_rate : float, > 0
+        The first step is that of the preconditioned gradient, -initial_rate A^{-1} g.
+        Default 1e-3.
+    accept : float, in [0, 1)
+        A step is taken where the reduction of f on the batch is more than `accept` times the
+        predicted one.  Default 1e-4.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> StepOptions.from_user({"norm": "adagrad"}).overlap
+    True
+    >>> StepOptions.from_user({"beta": 0.9})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    TypeError: unknown option 'beta'; the options are overlap, norm, decay, ...
+    """
+
+    overlap: bool = field(default=True, metadata=_checked_by(_flag))
+    norm: str | DiagonalNorm = field(default="adam", metadata=_checked_by(_norm(*NORMS)))
+    decay: float = field(default=0.99, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    epsilon: float = field(default=1e-8, metadata=_checked_by(_POSITIVE))
+    initial_rate: float = field(default=1e-3, metadata=_checked_by(_POSITIVE))
+    accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = option.metadata["check"](option.name, getattr(self, option.name))
+            object.__setattr__(self, option.name, value)
+
+    @classmethod
+    def from_user(cls, options: Mapping[str, Any]) -> Self:
+        """Return the options that a user's mapping asks for; an unknown name is a TypeError."""
+        names = [option.name for option in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise TypeError(f"unknown option {name!r}; {_suggestion(name, names)}")
+        return cls(**options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixOptions(StepOptions):
+    """Options of the methods with a limited-memory matrix, on top of :class:`StepOptions`.
+
+    Parameters
+    ----------
+    memory : int, >= 1
+        Number of pairs (s, y) kept.  Default 20.
+    matrix : callable
+        ``matrix(gradient, options, initial_gamma)`` (:mod:`qnsolve.solvers.matrices`).  Default:
+        SR1 re-applied on one sweep of L-BFGS.
+    gamma : float, str or callable
+        Curvature of the model off the pairs, B0 = gamma A: a number, the name of a rule or a rule
+        (:mod:`qnsolve.quasi_newton.scaling`).  Default ``PartOfLatest(0.5)``.
+    refresh : int, >= 1
+        A follows the gradients every so many steps, or every k where there are k pairs and that is
+        less often.  1 costs 8 m^2 n flops a step, m that by m.  Default 10.
+    store_rejected : bool
+        Offer the pair of a rejected step to the memory too.  Default True.
+    """
+
+    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
+    matrix: MatrixFactory = field(
+        default=Build(HybridLSR1, {"sweeps": 1, "re_applied": 3, "negative": "drop"}),
+        metadata=_checked_by(_factory),
+    )
+    gamma: float | str | GammaRule = field(default=PartOfLatest(0.5), metadata=_checked_by(_gamma))
+    refresh: int = field(default=10, metadata=_checked_by(_at_least(1)))
+    store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions(StepOptions):
+    """Options of the trust region, on top of :class:`StepOptions`.
+
+    Parameters
+    ----------
+    initial_radius : float, > 0 and finite, or None
+        Default None: initial_rate ||g||, g the first gradient in the dual norm.
+    min_radius, max_radius : float, > 0
+        The radius stays in this range.  Default 1e-10 and 1e3.
+    shrink_below, grow_above : float, in (0, 1)
+        The radius shrinks where the ratio of the actual to the predicted reduction is less than
+        the one, and grows where it is more than the other and the step used the region.
+        Default 0.1 and 0.75.
+    shrink : float, in (0, 1)
+        Factor.  Default 0.5.
+    grow : float, > 1
+        Factor.  Default 2.
+    long_step : float, in [0, 1)
+        Part of the radius that a step must have used for the radius to grow.  Default 0.8.
+    """
+
+    initial_radius: float | None = field(default=None, metadata=_checked_by(_RADIUS))
+    min_radius: float = field(default=1e-10, metadata=_checked_by(_POSITIVE))
+    max_radius: float = field(default=1e3, metadata=_checked_by(_POSITIVE))
+    shrink_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    grow_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    shrink: float = field(default=0.5, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    grow: float = field(default=2.0, metadata=_checked_by(_LARGER_THAN_ONE))
+    long_step: float = field(default=0.8, metadata=_checked_by(_FROM_ZERO_TO_ONE))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ordered = (
+            ("accept", "shrink_below", self.accept <= self.shrink_below),
+            ("shrink_below", "grow_above", self.shrink_below <= self.grow_above),
+            ("min_radius", "max_radius", self.min_radius <= self.max_radius),
+        )
+        for low, high, holds in ordered:
+            if not holds:
+                raise ValueError(
+                    f"{low} must be <= {high}, got {getattr(self, low)!r} and "
+                    f"{getattr(self, high)!r}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustRegionStepOptions(RegionOptions, MatrixOptions):
+    """Options of "hybrid-tr": :class:`RegionOptions` and :class:`MatrixOptions`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSR1StepOptions(TrustRegionStepOptions):
+    """Options of "lsr1-tr": those of "hybrid-tr" with the L-SR1 matrix and its gamma.
+
+    `gamma` defaults to "eigenvalue", just below the least curvature seen: with the largest one most
+    matrices were indefinite, and a quarter of the steps rejected.
+    """
+
+    matrix: MatrixFactory = field(default=Build(LSR1), metadata=_checked_by(_factory))
+    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=_checked_by(_gamma))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubicStepOptions(MatrixOptions):
+    """Options of "lsr1-arc", adaptive cubic regularisation, on top of :class:`MatrixOptions`.
+
+    Parameters
+    ----------
+    regulariser : {"shape", "l2"}
+        Norm that is cubed, in the variables of `norm`; as in :func:`qnsolve.solve_cubic`.
+        Default "shape", that of ARCs-LSR1.
+    initial_weight : float, > 0 and finite, or None
+        Default None: with it the first step has the length that `initial_rate` says.
+    weight_rule : {"interpolation", "arcs", "cgt"} or callable
+        How the weight follows the ratio of the actual to the predicted reduction
+        (:mod:`qnsolve.solvers.weight`).  Default "arcs".
+    grow_below, shrink_above : float, in (0, 1)
+        The weight grows where that ratio is less than the one, and shrinks where it is more than
+        the other.  Default 0.1 and 0.75.
+    longest_step : float, > 0
+        A step longer than `longest_step` times the longest of those recently taken is not
+        evaluated; the weight is raised instead.  Default 100.
+    """
+
+    matrix: MatrixFactory = field(default=Build(LSR1), metadata=_checked_by(_factory))
+    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=_checked_by(_gamma))
+    regulariser: str = field(default="shape", metadata=_checked_by(_one_of("shape", "l2")))
+    initial_weight: float | None = field(default=None, metadata=_checked_by(_RADIUS))
+    weight_rule: Any = field(default="arcs", metadata=_checked_by(_weight_rule))
+    grow_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    shrink_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    longest_step: float = field(default=100.0, metadata=_checked_by(_POSITIVE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewtonStepOptions(RegionOptions):
+    """Options of "newton-tr", on top of :class:`RegionOptions`.
+
+    Parameters
+    ----------
+    inner : {"steihaug", "gltr"}
+        Solver of the subproblem: :func:`qnsolve.steihaug_cg` or :func:`qnsolve.gltr`.
+        Default "steihaug".
+    inner_maxiter : int, >= 1
+        Most products with the Hessian of the batch a step.  Default 10.
+    forcing : float, in (0, 1)
+        The inner solver stops where the residual is this part of the gradient.  Default 0.1.
+    """
+
+    inner: str = field(default="steihaug", metadata=_checked_by(_one_of("steihaug", "gltr")))
+    inner_maxiter: int = field(default=10, metadata=_checked_by(_at_least(1)))
+    forcing: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSearchStepOptions(StepOptions):
+    """Options of "lsr1-ls"; `norm` must be "l2".
+
+    Parameters
+    ----------
+    memory : int, >= 1
+        Number of pairs (s, y) kept.  Default 20.
+    gamma : float, str or callable
+        Curvature off the pairs, H0 = I / gamma.  Default ``PartOfLatest(0.5)``.
+    decrease, curvature : float, in (0, 1)
+        c1 and c2 of the strong Wolfe conditions on the batch.  Default 1e-4 and 0.9.
+    """
+
+    norm: str = field(default="l2", metadata=_checked_by(_one_of("l2")))
+    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
+    gamma: float | str | GammaRule = field(default=PartOfLatest(0.5), metadata=_checked_by(_gamma))
+    decrease: float = field(default=1e-4, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    curvature: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decrease >= self.curvature:
+            raise ValueError(
+                f"decrease must be < curvature, got {self.decrease!r} and {self.curvature!r}"
+            )

@@ -1,0 +1,260 @@
+"""PyTorch modules and the optimizer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qnsolve.stochastic import MiniBatches, train
+from tests.stochastic.problems import HIDDEN, INPUTS, net_loss, samples, start
+
+torch = pytest.importorskip("torch")
+
+from qnsolve.stochastic.torch_adapter import ModuleLoss  # noqa: E402
+from qnsolve.stochastic.torch_optim import LSR1  # noqa: E402
+
+torch.set_num_threads(1)
+
+EPS32 = float(np.finfo(np.float32).eps)
+
+
+class Squeeze(torch.nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
+def net(batch_norm=False, seed=0, dtype=torch.float64):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        norm = [torch.nn.BatchNorm1d(HIDDEN)] if batch_norm else []
+        layers = [torch.nn.Linear(INPUTS, HIDDEN), *norm, torch.nn.Tanh()]
+        return torch.nn.Sequential(*layers, torch.nn.Linear(HIDDEN, 1), Squeeze()).to(dtype)
+
+
+def tensors(count=120):
+    return tuple(torch.as_tensor(a) for a in samples(count))
+
+
+def half_squares(output, target):
+    return 0.5 * ((output - target) ** 2).mean()
+
+
+def test_params_go_round_and_gradient_is_that_of_backward():
+    module, (X, t) = net(), tensors()
+    loss = ModuleLoss(module, half_squares)
+    value, gradient = loss(loss.params(), (X, t))
+    expected = half_squares(module(X), t)
+    expected.backward()
+    parts = torch.cat([p.grad.reshape(-1) for p in module.parameters()])
+    torch.testing.assert_close(gradient, parts, rtol=1e-14, atol=0)
+    assert float(value) == float(expected.detach())
+    assert not gradient.requires_grad
+    x = loss.params() + 1.0
+    loss.load(x)
+    assert (loss.params() == x).all()
+
+
+def test_value_weight_decay_and_chunks():
+    module, batch = net(), tensors(50)
+    whole = ModuleLoss(module, half_squares, weight_decay=0.1)
+    parts = ModuleLoss(module, half_squares, weight_decay=0.1, chunk=16)
+    x = whole.params()
+    plain, _ = ModuleLoss(module, half_squares)(x, batch)
+    value, gradient = whole(x, batch)
+    assert float(value) == pytest.approx(float(plain + 0.05 * x @ x), rel=1e-14)
+    assert float(whole.value(x, batch)) == pytest.approx(float(value), rel=1e-14)
+    torch.testing.assert_close(parts(x, batch)[1], gradient, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("chunk", [None, 16])
+def test_products_with_the_hessian(chunk):
+    loss = ModuleLoss(net(), half_squares, weight_decay=0.1, chunk=chunk)
+    x, batch = loss.params(), tensors(50)
+    v = torch.linspace(-1.0, 1.0, len(x), dtype=x.dtype)
+    h = 1e-5
+    difference = (loss(x + h * v, batch)[1] - loss(x - h * v, batch)[1]) / (2 * h)
+    # Truncation of a central difference is h^2, its rounding eps / h.
+    torch.testing.assert_close(loss.hessp(x, v, batch), difference, rtol=0, atol=1e-8)
+
+
+def test_frozen_parameters_stay():
+    module = net()
+    module[0].weight.requires_grad_(False)
+    frozen = module[0].weight.clone()
+    loss = ModuleLoss(module, half_squares)
+    assert len(loss.params()) == HIDDEN + HIDDEN + 1
+    result = train(loss, loss.params(), MiniBatches(*tensors(), batch_size=30), epochs=3)
+    loss.load(result.params)
+    assert (module[0].weight == frozen).all()
+
+
+def statistics(module):
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def test_evaluations_leave_buffers_alone_and_accepted_steps_do_not():
+    module, batch = net(batch_norm=True), tensors(40)
+    loss = ModuleLoss(module, half_squares)
+    x = loss.params()
+    before = loss.snapshot()
+    loss(x, batch)
+    loss.value(x, batch)
+    loss.hessp(x, x, batch)
+    after = loss.snapshot()
+    assert all((before[name] == after[name]).all() for name in before)
+    assert all((statistics(module)[name].numpy() == before[name]).all() for name in before)
+    point = x + 0.1
+    loss(point, batch)
+    loss.moved(point)
+    # The statistics that the module itself keeps after one batch at that point.
+    other = net(batch_norm=True)
+    twin = ModuleLoss(other, half_squares)
+    twin.load(point)
+    other(batch[0])
+    for name, buffer in statistics(other).items():
+        np.testing.assert_allclose(loss.snapshot()[name], buffer.numpy(), rtol=1e-12)
+
+
+def test_rejected_trial_points_leave_no_trace_in_the_running_statistics():
+    module = net(batch_norm=True)
+    loss = ModuleLoss(module, half_squares)
+    before = loss.snapshot()
+    seen = []
+
+    def rising(x, batch):
+        # Every trial point looks worse than the one before it.
+        value, gradient = loss(x, batch)
+        seen.append(1)
+        return value * 0 + len(seen), gradient
+
+    rising.moved = loss.moved
+    batches = MiniBatches(*tensors(), batch_size=30)
+    result = train(rising, loss.params(), batches, epochs=2, overlap=False)
+    assert not result.history["accepted"].any()
+    assert all((before[name] == loss.snapshot()[name]).all() for name in before)
+    accepted = train(loss, loss.params(), batches, epochs=2)
+    steps = int(accepted.history["accepted"].sum())
+    assert steps > 0
+    assert int(loss.snapshot()["1.num_batches_tracked"]) == steps
+
+
+def test_a_run_with_batch_norm_resumes_bit_for_bit(tmp_path):
+    def run(path=None, stop=None):
+        loss = ModuleLoss(net(batch_norm=True, dtype=torch.float32), half_squares)
+        X, t = tensors()
+        batches = MiniBatches(X.float(), t.float(), batch_size=30)
+
+        def callback(progress):
+            if progress.step == stop:
+                raise StopIteration
+
+        result = train(
+            loss,
+            loss.params(),
+            batches,
+            epochs=4,
+            checkpoint=path,
+            checkpoint_every=3,
+            step_callback=callback,
+        )
+        return result.params, loss.snapshot()
+
+    path = tmp_path / "run.npz"
+    run(path, stop=11)
+    (params, buffers), (expected, expected_buffers) = run(path), run()
+    assert (params == expected).all()
+    assert all((buffers[name] == expected_buffers[name]).all() for name in buffers)
+
+
+def test_what_modules_are_refused():
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module"):
+        ModuleLoss(lambda x: x, half_squares)
+    dropout = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Dropout(0.5))
+    with pytest.raises(ValueError, match="dropout is active in 1"):
+        ModuleLoss(dropout, half_squares)
+    ModuleLoss(dropout.eval(), half_squares)
+    with pytest.raises(ValueError, match="requires_grad"):
+        ModuleLoss(torch.nn.Tanh(), half_squares)
+    mixed = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Linear(1, 1).double())
+    with pytest.raises(ValueError, match="one dtype"):
+        ModuleLoss(mixed, half_squares)
+    loss = ModuleLoss(net(), half_squares)
+    with pytest.raises(TypeError, match="tuple"):
+        loss(loss.params(), torch.ones(3))
+
+
+@pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls"])
+def test_optimizer_makes_the_steps_of_train(method):
+    module, (X, t) = net(), tensors()
+    batches = MiniBatches(X, t, batch_size=30)
+    loss = ModuleLoss(net(), half_squares)
+    expected = train(loss, loss.params(), batches, method=method, epochs=3, overlap=False)
+    optimizer = LSR1(module.parameters(), method)
+    for epoch in range(3):
+        for k in range(4):
+            optimizer.step(closure_of(optimizer, module, batches.part(epoch, k)))
+    params = torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+    torch.testing.assert_close(params, expected.params, rtol=1e-12, atol=1e-13)
+    assert optimizer.info.loss == pytest.approx(expected.history["loss"][-1], rel=1e-12)
+
+
+def closure_of(optimizer, module, batch):
+    X, t = batch
+
+    def closure():
+        optimizer.zero_grad()
+        loss = half_squares(module(X), t)
+        loss.backward()
+        return loss
+
+    return closure
+
+
+def test_optimizer_keeps_batch_norm_right():
+    module, batch = net(batch_norm=True), tensors(40)
+    optimizer = LSR1(module.parameters(), buffers=module.buffers())
+    accepted = 0
+    for _ in range(6):
+        optimizer.step(closure_of(optimizer, module, batch))
+        accepted += optimizer.info.accepted
+        assert int(module[1].num_batches_tracked) == accepted
+    assert accepted > 0
+
+
+def test_optimizer_state_goes_round(tmp_path):
+    batch = tensors(40)
+
+    def run(module, optimizer, steps):
+        for _ in range(steps):
+            optimizer.step(closure_of(optimizer, module, batch))
+
+    a, b = net(), net(seed=5)
+    first, second = LSR1(a.parameters()), LSR1(b.parameters())
+    run(a, first, 7)
+    torch.save({"model": a.state_dict(), "optimizer": first.state_dict()}, tmp_path / "state.pt")
+    run(a, first, 5)
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    b.load_state_dict(saved["model"])
+    second.load_state_dict(saved["optimizer"])
+    run(b, second, 5)
+    assert all((p == q).all() for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_optimizer_refuses_groups_and_missing_closures():
+    module = net()
+    groups = [{"params": [module[0].weight]}, {"params": [module[0].bias]}]
+    with pytest.raises(ValueError, match="one group"):
+        LSR1(groups)
+    with pytest.raises(TypeError, match="needs a closure"):
+        LSR1(module.parameters()).step(None)
+    with pytest.raises(ValueError, match="method must be"):
+        LSR1(module.parameters(), "adam")
+
+
+def test_module_and_formula_agree():
+    module = net()
+    x = start()
+    W = x[: INPUTS * HIDDEN].reshape(INPUTS, HIDDEN).T.ravel()
+    loss = ModuleLoss(module, half_squares, weight_decay=1e-3)
+    value, _ = loss(torch.as_tensor(np.concatenate([W, x[INPUTS * HIDDEN :]])), tensors())
+    assert float(value) == pytest.approx(net_loss(x, samples())[0], rel=1e-13)

@@ -1,0 +1,233 @@
+"""The loop: what is evaluated where, what it tells, what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qnsolve.stochastic import MiniBatches, train
+from qnsolve.stochastic.training import METHODS
+from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
+
+SMALL = {"batch_size": 20, "seed": 1}
+
+
+def full_loss(x):
+    return net_loss(x, samples())[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_every_method_learns(method, overlap):
+    result = train(
+        net_loss,
+        start(),
+        MiniBatches(*samples(), **SMALL),
+        method=method,
+        epochs=15,
+        overlap=overlap,
+        initial_rate=0.01,
+    )
+    # Batches of 20 samples for 41 weights: the pure L-SR1 matrix comes to 0.63, the others lower.
+    assert full_loss(result.params) < 0.75 * full_loss(start())
+    assert result.steps == 15 * 6 == len(result.history["loss"])
+    assert result.epochs == 15
+
+
+@pytest.mark.parametrize(("overlap", "gradients"), [(False, 2), (True, 3)])
+def test_gradients_a_step(overlap, gradients):
+    result = train(
+        net_loss,
+        start(),
+        MiniBatches(*samples(), **SMALL),
+        epochs=4,
+        overlap=overlap,
+    )
+    counts = np.diff(result.history["gradients"])
+    # The half that both steps share is known where the first step ended.
+    assert (counts == gradients).all()
+    assert result.passes == pytest.approx(result.history["gradients"][-1] / 6)
+
+
+def test_ratio_and_pair_are_of_the_same_batches():
+    calls = []
+
+    def logged(x, batch):
+        calls.append((x, float(batch[1][0])))
+        return net_loss(x, batch)
+
+    infos = []
+    train(
+        logged,
+        start(),
+        MiniBatches(*samples(), **SMALL),
+        epochs=2,
+        step_callback=lambda p: infos.append((p.params, p.info, len(calls))),
+    )
+    X, t = samples()
+    batches = MiniBatches(X, t, **SMALL)
+    stream = [batches.part(epoch, k) for epoch in range(2) for k in range(6)]
+    x = start()
+    for k, (x_new, info, _) in enumerate(infos):
+        seen = stream[max(0, k - 1) : k + 1]
+        before = np.mean([net_loss(x, batch)[0] for batch in seen])
+        assert info.loss == pytest.approx(before, rel=1e-14)
+        if info.accepted:
+            after = np.mean([net_loss(x_new, batch)[0] for batch in seen])
+            assert info.loss_new == pytest.approx(after, rel=1e-14)
+        x = x_new
+
+
+def test_newton_takes_products_from_the_user_or_from_gradients():
+    products = []
+
+    def hessp(x, v, batch):
+        products.append(1)
+        h = 1e-6
+        return (net_loss(x + h * v, batch)[1] - net_loss(x - h * v, batch)[1]) / (2 * h)
+
+    arguments = {"method": "newton-tr", "epochs": 2}
+    batches = MiniBatches(*samples(), **SMALL)
+    given = train(net_loss, start(), batches, hessp=hessp, **arguments)
+    differences = train(net_loss, start(), batches, **arguments)
+    assert given.history["products"][-1] == len(products) > 0
+    assert differences.history["products"][-1] == 0
+    assert differences.history["gradients"][-1] > given.history["gradients"][-1]
+    # Rounding of a difference: sqrt(eps) relative, over a few steps.
+    np.testing.assert_allclose(differences.params, given.params, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_batches_that_are_not_finite_are_survived(method):
+    def broken(x, batch):
+        loss, gradient = net_loss(x, batch)
+        bad = batch[1][0] > 0.8
+        return (np.nan, gradient) if bad else (loss, gradient)
+
+    batches = MiniBatches(*samples(), **SMALL)
+    first = [batches.part(e, k)[1][0] > 0.8 for e in range(8) for k in range(6)]
+    result = train(broken, start(), batches, method=method, epochs=8, initial_rate=0.01)
+    expected = np.array(first) | np.array([False, *first[:-1]])
+    assert 0 < expected.sum() < len(expected)
+    assert (~np.isfinite(result.history["loss"]) == expected).all()
+    assert not result.history["accepted"][expected].any()
+    assert full_loss(result.params) < full_loss(start())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_seed_same_run(method):
+    runs = [
+        train(net_loss, start(), MiniBatches(*samples(), **SMALL), method=method, epochs=3)
+        for _ in range(2)
+    ]
+    assert (runs[0].params == runs[1].params).all()
+    assert runs[0].passes == runs[1].passes
+
+
+def test_callbacks():
+    epochs, steps = [], []
+    result = train(
+        net_loss,
+        start(),
+        MiniBatches(*samples(), **SMALL),
+        epochs=3,
+        callback=lambda p: epochs.append((p.epoch, p.step, p.passes)),
+        step_callback=lambda p: steps.append(p.step),
+    )
+    assert steps == list(range(1, 19))
+    assert [e[:2] for e in epochs] == [(0, 6), (1, 12), (2, 18)]
+    assert epochs[-1][2] == result.passes
+
+
+@pytest.mark.parametrize("name", ["callback", "step_callback"])
+def test_stop_iteration_ends_the_run_and_other_errors_pass(name):
+    def stop(progress):
+        raise StopIteration
+
+    def fail(progress):
+        raise RuntimeError("mine")
+
+    batches = MiniBatches(*samples(), **SMALL)
+    result = train(net_loss, start(), batches, epochs=3, **{name: stop})
+    assert result.message == "stopped by the callback"
+    assert result.steps == (6 if name == "callback" else 1)
+    with pytest.raises(RuntimeError, match="mine"):
+        train(net_loss, start(), batches, epochs=3, **{name: fail})
+
+
+def test_a_generator_function_of_batches_is_run_through_once_an_epoch():
+    class Loader:
+        def __iter__(self):
+            X, t = samples()
+            return ((X[k::4], t[k::4]) for k in range(4))
+
+    result = train(net_loss, start(), Loader(), epochs=3)
+    assert result.steps == 12
+    assert np.isnan(result.passes)
+
+
+def test_float32_stays_float32():
+    X, t = samples(dtype=np.float32)
+    result = train(net_loss, start(dtype=np.float32), MiniBatches(X, t, **SMALL), epochs=5)
+    assert result.params.dtype == np.float32
+    assert full_loss(result.params.astype(float)) < full_loss(start())
+
+
+def test_no_epoch():
+    result = train(net_loss, start(), MiniBatches(*samples(), **SMALL), epochs=0)
+    assert (result.params == start()).all()
+    assert result.steps == 0
+    assert result.history["loss"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"params": [1.0, 2.0]}, TypeError, "params must be an array"),
+        ({"params": np.ones((2, 2))}, ValueError, "params must have shape"),
+        ({"params": np.arange(3)}, TypeError, "real floating"),
+        ({"params": np.ones(0)}, ValueError, "params must have shape"),
+        ({"loss_and_grad": 3}, TypeError, "loss_and_grad must be callable"),
+        ({"callback": 3}, TypeError, "callback must be callable"),
+        ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
+        ({"epochs": -1}, ValueError, "epochs must be at least 0"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be"),
+        ({"method": "adam"}, ValueError, "method must be one of"),
+        ({"memry": 3}, TypeError, "did you mean 'memory'"),
+        ({"norm": "l3"}, ValueError, "norm must be one of"),
+        ({"method": "lsr1-ls", "norm": "adam"}, ValueError, "norm must be one of"),
+        ({"decay": 1.0}, ValueError, "decay must be"),
+        ({"grow": 1.0}, ValueError, "grow must be a number > 1"),
+        ({"accept": 0.5}, ValueError, "accept must be <= shrink_below"),
+        ({"min_radius": 2.0, "max_radius": 1.0}, ValueError, "min_radius must be <="),
+        ({"batches": iter([])}, TypeError, "iterable once an epoch"),
+    ],
+)
+def test_wrong_arguments_before_the_first_evaluation(change, error, match):
+    def never(x, batch):
+        raise AssertionError("evaluated")
+
+    arguments = {"loss_and_grad": never, "params": start(), "batches": [None], **change}
+    with pytest.raises(error, match=match):
+        train(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "match"),
+    [
+        (1.0, TypeError, r"must return \(loss, gradient\)"),
+        ((1.0, np.ones(3)), ValueError, "the gradient must have shape"),
+        ((np.ones(2), np.ones(N_PARAMS)), ValueError, "the loss must be one number"),
+    ],
+)
+def test_what_loss_and_grad_must_return(returned, error, match):
+    with pytest.raises(error, match=match):
+        train(lambda x, batch: returned, start(), [None])
+
+
+def test_progress_bar(capsys):
+    pytest.importorskip("tqdm")
+    train(net_loss, start(), MiniBatches(*samples(), **SMALL), epochs=2, progress=True)
+    assert "12/12" in capsys.readouterr().err
+    train(net_loss, start(), MiniBatches(*samples(), **SMALL), epochs=2)
+    assert capsys.readouterr().err == ""
