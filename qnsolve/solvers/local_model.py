@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dataclasses import replace
+
+import numpy as np
 
 from qnsolve.array import Array, VectorSpace, Wanted
 from qnsolve.norms import DiagonalNorm
