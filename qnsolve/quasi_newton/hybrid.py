@@ -9,6 +9,7 @@ matrix starts from them, and SR1 corrects what it can on top.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,7 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
     Returns
     -------
     ndarray, shape (r, r)
-        Positive definite: it stops after the last sweep that is so in floating point.
+        Positive definite: that of the last sweep after which it is so in floating point.
 
     Notes
     -----
@@ -221,14 +222,15 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
     """
     B = np.eye(S.shape[0])
     curvature = np.einsum("ij,ij->j", S, Y)
-    lengths = np.linalg.norm(S, axis=0) * np.linalg.norm(Y, axis=0)
+    lengths = np.sqrt(np.einsum("ij,ij->j", S, S)) * np.sqrt(np.einsum("ij,ij->j", Y, Y))
     usable = curvature > LEAST_COSINE * lengths
     if not usable.any():
         return B
     root = np.sqrt(curvature[usable])
     S, Y = S[:, usable] / root, Y[:, usable] / root
-    L = np.tril(S.T @ Y, -1)
+    L = _strictly_lower(len(root)) * (S.T @ Y)
     YY, YL, LL = Y @ Y.T, Y @ L.T, L @ L.T
+    swept = [B]
     for _ in range(sweeps):
         # LAPACK itself: its wrappers cost more than the work on matrices of this size.
         BS = B @ S
@@ -236,11 +238,14 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
         if failed:
             break
         half, _ = lapack.dtrtrs(triangle, (BS + YL).T, lower=1)
-        swept = B + YY - half.T @ half
-        if lapack.dpotrf(swept)[1]:
-            break
-        B = swept
-    return B
+        B = B + YY - half.T @ half
+        swept.append(B)
+    return next(B for B in reversed(swept) if not lapack.dpotrf(B)[1])
+
+
+@lru_cache
+def _strictly_lower(k: int) -> np.ndarray:
+    return np.tri(k, k, -1)
 
 
 def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.ndarray:

@@ -386,12 +386,9 @@ def orthonormal_basis(
     q = len(columns.scale)
     E = columns.selection / columns.scale
     scaled_gram = E.T @ gram @ E
-    factor, failed = lapack.dpotrf(scaled_gram)
-    if not failed:
-        inverse, _ = lapack.dtrtri(factor)
-        # The sum of squares is the trace of the inverse Gram matrix, thus at least 1 / t_min.
-        if eps * float(np.vdot(inverse, inverse)) <= orthogonality:
-            return E @ inverse, factor * columns.scale
+    factor, inverse = _cholesky(scaled_gram, orthogonality / eps)
+    if inverse is not None:
+        return E @ inverse, factor * columns.scale
     t, Z = eigh(scaled_gram)
     kept = t > RANK_NOISE * q * eps
     kept[: max(0, q - rows.space.size)] = False
@@ -404,6 +401,19 @@ def orthonormal_basis(
     return C, R
 
 
+def _cholesky(gram: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the upper Cholesky factor of a Gram matrix and its inverse.
+
+    The inverse is None where an eigenvalue of the Gram matrix may be less than 1 / `limit`.
+    """
+    factor, failed = lapack.dpotrf(gram)
+    if failed:
+        return factor, None
+    inverse, _ = lapack.dtrtri(factor)
+    # The sum of squares is the trace of the inverse Gram matrix.
+    return factor, inverse if float(np.vdot(inverse, inverse)) <= limit else None
+
+
 def _second_pass(
     C: np.ndarray, R: np.ndarray, weak: int, rows: Rows
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -413,6 +423,9 @@ def _second_pass(
     gram[:weak] = with_rows @ C
     gram[:, :weak] = gram[:weak].T
     gram[:weak, :weak] = among
+    factor, inverse = _cholesky(gram, 1.0 / SECOND_PASS_RANK)
+    if inverse is not None:
+        return C @ inverse, factor @ R
     t, Z = eigh(gram)
     # Exactly 1 in exact arithmetic; far less where the first pass kept rounding error.
     kept = t > SECOND_PASS_RANK
