@@ -449,6 +449,16 @@ class VectorSpace:
         """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host."""
         return self.products_of_combinations(coefficients, rows)[1]
 
+    def remembered(self, kind: Hashable, v: Array, make: Callable[[], Array]) -> Array:
+        """Return ``make()``, one and the same for as long as v lives where numbers are gathered."""
+        if not self.gathers:
+            return make()
+        made = self._known.get(kind, v)
+        if made is None:
+            made = make()
+            self._known.put(made, kind, v)
+        return made
+
     def any(self, flag: bool) -> bool:
         """Tell whether `flag` is set on any rank, so that all of them decide the same."""
         if self.comm is None:

@@ -101,11 +101,16 @@ class DiagonalNorm:
 
     def to_ball(self, s: Array) -> Array:
         """Return p = A^{1/2} s, whose Euclidean norm is ||s||_A."""
-        return self._root * s
+        return self.space.remembered((self._root_key, "*"), s, lambda: self._root * s)
 
     def from_ball(self, p: Array) -> Array:
         """Return s = A^{-1/2} p; of a gradient, the gradient in the variables p."""
-        return p / self._root
+        return self.space.remembered((self._root_key, "/"), p, lambda: p / self._root)
+
+    @cached_property
+    def _root_key(self) -> object:
+        """What stands for A among the things remembered; an id might be given to another norm."""
+        return object()
 
     @cached_property
     def _root(self) -> Array:

@@ -123,10 +123,9 @@ class LocalModel:
     def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted:
         """Return the request for all inner products that a step to `x_new` takes, if no pair is
         small or refused."""
-        if isinstance(self.metric, DiagonalNorm):
-            return Wanted([(step, g_new)], [g_new])
-        request = self._tracked.wanted(g_new, step)
-        return replace(request, pairs=(*request.pairs, (x_new, x_new)), largest=[g_new])
+        x, p = self.metric.to_ball(x_new), self.metric.to_ball(step)
+        request = self._tracked.wanted(self.metric.from_ball(g_new), p)
+        return replace(request, pairs=(*request.pairs, (x, x), (step, g_new)), largest=[g_new])
 
     def _gather_pair(self, p: Array, y: Array, g: Array, rows: bool) -> None:
         """Take the products of a pair that are not known: those of a changed y, or with g."""
@@ -154,4 +153,4 @@ def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
             f"{norm.space.dtype} of {norm.space.xp.__name__}, not "
             f"{space.dtype} of {space.xp.__name__}"
         )
-    return norm if space.comm is None else DiagonalNorm.of_slice(norm.d, space)
+    return DiagonalNorm.of_slice(norm.d, space) if space.gathers else norm
