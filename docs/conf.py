@@ -25,7 +25,13 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "gallery/*.ipynb", "teaching/*.ipynb", "gallery/*.py"]
+exclude_patterns = [
+    "_build",
+    "gallery/*.ipynb",
+    "teaching/*.ipynb",
+    "gallery/*.py",
+    "teaching/*.py",
+]
 # A reference that leads nowhere is a warning, and the build turns warnings into errors.
 nitpicky = True
 # Documentation of other projects is not at hand offline.
@@ -62,8 +68,8 @@ mathjax3_config = {"svg": {"fontCache": "global"}}
 
 
 sphinx_gallery_conf = {
-    "examples_dirs": ["../examples/gallery"],
-    "gallery_dirs": ["gallery"],
+    "examples_dirs": ["../examples/gallery", "../examples/teaching"],
+    "gallery_dirs": ["gallery", "teaching"],
     "filename_pattern": r"\.py$",
     "image_scrapers": ("gallery_figures.figures_of",),
     "reset_modules": (),

@@ -305,5 +305,7 @@ def cost_sentences(value: object) -> list[str]:
     sentences = []
     for paragraph in prose.split("\n\n"):
         words = re.sub(r"^\d+\. ", "", " ".join(paragraph.split()))
+        # Names of neighbours mean nothing away from the docstring's module.
+        words = re.sub(r":(?:meth|func|class):`~?([^`]*)`", r"``\1``", words)
         sentences += re.split(r"(?<=\.)\s+(?=[A-Z`0-9])", words)
     return [sentence for sentence in sentences if COST.search(sentence)]

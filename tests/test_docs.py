@@ -1,0 +1,90 @@
+"""The documentation's own code, without Sphinx: examples run, links lead somewhere, pages cover."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+import qnsolve
+from qnsolve import methods
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SCRIPTS = sorted([*ROOT.glob("examples/gallery/*.py"), *ROOT.glob("examples/teaching/*.py")])
+MADE_BY_SPHINX = ("reference/api/", "gallery/", "teaching/")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_run_and_draw(script, capsys):
+    names = runpy.run_path(str(script))
+    assert isinstance(names["figure"], Figure)
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_the_method_from_nothing_is_sixty_lines():
+    text = (ROOT / "examples/teaching/lsr1_trust_region.py").read_text()
+    length = 0
+    for name in ("spectrum", "ball", "best_step", "minimise"):
+        (body,) = re.findall(rf"^def {name}\(.*?(?=\n\n\n|\Z)", text, flags=re.S | re.M)
+        length += sum(bool(line.strip()) for line in body.splitlines())
+    assert length <= 60
+
+
+def sources():
+    pages = [path for path in DOCS.rglob("*.md") if "_build" not in path.parts]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *pages]
+
+
+@pytest.mark.parametrize("page", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        made = any(part in target for part in MADE_BY_SPHINX) and target.endswith(".rst")
+        assert made or (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    pytest.importorskip("numpydoc")
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        from reference_pages import write_pages
+    finally:
+        sys.path.pop(0)
+    folder = tmp_path_factory.mktemp("reference")
+    write_pages(folder)
+    return folder
+
+
+def test_every_public_name_has_a_page(reference):
+    modules = {"presets", "verify"}
+    names = [n for n in qnsolve.__all__ if n not in modules and not n.startswith("__")]
+    missing = [n for n in names if not (reference / f"qnsolve.{n}.rst").exists()]
+    assert not missing
+
+
+def test_every_option_of_every_method_is_in_the_table(reference):
+    table = (reference / "options.rst").read_text()
+    for method, solver in methods.SOLVERS.items():
+        assert method in table
+        for option in fields(solver.options):
+            assert f"* - ``{option.name}``" in table
+
+
+def test_every_status_is_in_the_table(reference):
+    table = (reference / "statuses.rst").read_text()
+    for status in [*qnsolve.Status, *qnsolve.SubproblemStatus, *qnsolve.UpdateStatus]:
+        assert f"``{status.name}``" in table
+
+
+def test_costs_are_stated_for_matrices_and_solvers(reference):
+    table = (reference / "costs.rst").read_text()
+    for name in ("LSR1", "LBFGS.matvec", "solve_trs", "solve_cubic", "steihaug_cg", "gltr"):
+        assert re.search(rf"`{name} <", table), name
