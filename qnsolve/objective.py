@@ -8,6 +8,7 @@ here, before the first evaluation where that is possible.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -21,6 +22,8 @@ from qnsolve.comm import Comm, agreed, raise_together
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
 """Finite-difference schemes by name, with the order of their error in the step."""
+
+_NARROW_JAX = "JAX is in 32 bits (set jax_enable_x64 before the first array)"
 
 _JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
 
@@ -97,6 +100,7 @@ class Objective:
         self.space = VectorSpace.of(self.x0, comm)
         if self.n == 0:
             raise ValueError("x0 is empty on every rank; there is nothing to minimise over")
+        self._warned = False
         self._like_x = (self.space.dtype, self.shape)
 
     @property
@@ -238,6 +242,7 @@ class Objective:
         if array_api_compat.is_numpy_namespace(xp):
             # Where x is NumPy's, as always in a call through SciPy, a JAX or CPU torch gradient is
             # as welcome as there.  Libraries that want no hidden transfer refuse asarray.
+            self._warn_of_narrow_jax(given)
             g = np.asarray(g)
         elif array_api_compat.array_namespace(g) is not xp:
             raise TypeError(
@@ -253,6 +258,15 @@ class Objective:
         if device is not None and array_api_compat.device(g) != device:
             raise ValueError(f"{name} is on {array_api_compat.device(g)}, but x is on {device}")
         return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
+
+    def _warn_of_narrow_jax(self, g: Any) -> None:
+        """Warn, once, where JAX has computed a gradient in float32 at a float64 point."""
+        if self._warned or not array_api_compat.is_jax_array(g):
+            return
+        if (g.dtype, self.space.dtype) == (np.float32, np.float64):
+            self._warned = True
+            message = f"{_NARROW_JAX}: x has float64, the gradient float32; it has 7 digits"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
         if not math.isfinite(f):
@@ -301,6 +315,9 @@ def _checked_start(x0: Any, *, may_be_empty: bool) -> Array:
             f"x0 is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
         )
     dtype = x0.dtype if xp.isdtype(x0.dtype, "real floating") else xp.float64
+    if dtype != x0.dtype and array_api_compat.is_jax_array(x0) and xp.zeros(0).dtype != dtype:
+        warnings.warn(f"{_NARROW_JAX}: x0 becomes float32", RuntimeWarning, stacklevel=2)
+        dtype = xp.float32
     if xp.finfo(dtype).eps > np.finfo(np.float32).eps:
         raise TypeError(f"x0 has dtype {dtype}, too coarse for secant pairs; convert it to float32")
     x0 = xp.astype(x0, dtype)

@@ -1,0 +1,76 @@
+"""JAX: immutable arrays, rows written in place all the same, and 32 bits unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import qnsolve
+from qnsolve.array import set_row
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+jax.config.update("jax_enable_x64", True)
+
+
+def test_rows_are_written_into_the_old_block():
+    block = jnp.zeros((4, 100))
+    place = block.unsafe_buffer_pointer()
+    for i in (2, 0):
+        old, block = block, set_row(block, i, jnp.full(100, float(i + 1)))
+        assert old.is_deleted()
+        assert block.unsafe_buffer_pointer() == place
+    np.testing.assert_array_equal(np.asarray(block)[:, 0], [1.0, 0.0, 3.0, 0.0])
+
+
+def test_value_and_grad():
+    @jax.jit
+    @jax.value_and_grad
+    def rosenbrock(x):
+        return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    result = qnsolve.minimize(rosenbrock, jnp.zeros(6), jac=True)
+    assert result.success
+    assert isinstance(result.x, jax.Array)
+    assert result.x.dtype == jnp.float64
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-5)
+
+
+def warnings_of(x0):
+    """Return what a process in 32 bits says of a solve from `x0`, an expression."""
+    code = f"""
+import jax, jax.numpy as jnp, numpy as np, qnsolve
+fun = jax.value_and_grad(lambda x: jnp.sum((x - 1.0) ** 2))
+result = qnsolve.minimize(fun, {x0}, jac=True, options={{"gtol": 1e-3}})
+assert result.success, result
+print(result.x.dtype)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "JAX_ENABLE_X64": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if "RuntimeWarning: JAX is in 32" in line]
+    return lines, done.stdout.strip()
+
+
+def test_a_float32_gradient_at_a_float64_point_is_told():
+    (line,), dtype = warnings_of("np.zeros(3)")
+    assert "x has float64, the gradient float32" in line
+    assert dtype == "float64"
+
+
+def test_integers_that_become_float32_are_told():
+    (line,), dtype = warnings_of("jnp.zeros(3, dtype=int)")
+    assert "x0 becomes float32" in line
+    assert dtype == "float32"
+
+
+def test_float32_that_was_asked_for_is_not():
+    assert warnings_of("jnp.zeros(3)") == ([], "float32")
