@@ -30,8 +30,8 @@ RANK_NOISE = 8.0
 ACCURATE = 1e-14
 """Error of U'U - I asked for by default: the basis is made as orthonormal as the pairs allow."""
 
-FAST = 1.5e-8
-"""Error of U'U - I that an outer loop is content with: sqrt(eps), harmless in a step."""
+FAST = 1e-6
+"""Error of U'U - I that an outer loop is content with: its steps need no more digits than that."""
 
 SECOND_PASS_RANK = 1e-2
 """Squared length below which a normalised direction turns out to have been rounding error."""
