@@ -5,6 +5,11 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
+import qnsolve
+from tests.mpi.launcher import MPIEXEC, launch
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -31,3 +36,30 @@ def test_constrained(capsys):
         limited, dense = results[name, "LSR1Strategy"], results[name, "SR1"]
         assert abs(limited.fun - dense.fun) <= 1e-6 * abs(dense.fun)
     assert capsys.readouterr().out.count("iterations") == len(results)
+
+
+def test_dask_sum(capsys):
+    pytest.importorskip("distributed")
+    example = runpy.run_path(str(EXAMPLES / "dask_sum.py"))
+    result, shards = example["main"](count=3, rows=100, n=5, processes=False)
+    assert result.success
+
+    def whole(x):
+        parts = [example["negative_log_likelihood"](x, shard) for shard in shards]
+        return sum(f for f, _ in parts), sum(g for _, g in parts)
+
+    alone = qnsolve.minimize(whole, 0.0 * result.x, jac=True, options={"gtol": 1e-4})
+    assert result.fun == pytest.approx(alone.fun, rel=1e-12)
+    assert "evaluations of 3 shards" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")
+def test_mpi_minimize():
+    pytest.importorskip("mpi4py")
+    printed = []
+    for ranks in (1, 3):
+        done = launch(ranks, "examples.mpi_minimize", "--n", "1000")
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.splitlines())
+    assert "within gtol" in printed[0][0]
+    assert printed[0][1] == printed[1][1]

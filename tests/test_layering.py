@@ -34,6 +34,7 @@ LAYERS = {
 LEAVES = {
     "qnsolve.verify",
     "qnsolve.problems",
+    "qnsolve.parallel",
     "qnsolve.plotting",
     "qnsolve.profiling",
     "qnsolve.__main__",

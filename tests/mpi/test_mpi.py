@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from qnsolve import Status
+from tests.mpi.launcher import MPIEXEC, launch
 from tests.tolerances import EPS, LIBRARY_ROUNDINGS
-
-ROOT = Path(__file__).parents[2]
-MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-SECONDS = 120
-"""A launch that takes longer hangs."""
 
 pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")
-
-
-def launch(ranks, *arguments):
-    # One thread a rank, or a few ranks on a few cores wait for each other's threads.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
 
 
 @functools.cache
