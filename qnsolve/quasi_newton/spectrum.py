@@ -232,15 +232,17 @@ class PartialSpectrum:
             return Split(par, norm * math.sqrt(outside), norm, g, par)
         g_perp = self._off(g, par)
         norm_perp = self.space.norm(g_perp)
-        if norm_perp <= self._rounding * norm:
-            return Split(par, 0.0, norm, g_perp, np.zeros_like(par))
-        if self._orthogonality < FAST or norm_perp <= LITTLE_LEFT * norm:
+        in_loop = self._orthogonality >= FAST
+        if norm_perp > self._rounding * norm and not (in_loop and norm_perp > LITTLE_LEFT * norm):
             # What is left may lie along U itself, as far as U is not orthonormal.
             rest = self._par(g_perp, None)
             par, g_perp = par + rest, self._off(g_perp, rest)
             norm_perp = self.space.norm(g_perp)
-            if norm_perp <= self._rounding * norm:
-                norm_perp = 0.0
+        if norm_perp <= self._rounding * norm:
+            return Split(par, 0.0, norm, g, par)
+        if in_loop and norm_perp > FAST * norm:
+            # The difference taken when the step is formed has digits enough, and no vector is kept.
+            return Split(par, norm_perp, norm, g, par)
         return Split(par, norm_perp, norm, g_perp, np.zeros_like(par))
 
     def lift(
