@@ -240,7 +240,7 @@ class PartialSpectrum:
             norm_perp = self.space.norm(g_perp)
         if norm_perp <= self._rounding * norm:
             return Split(par, 0.0, norm, g, par)
-        if in_loop and norm_perp > FAST * norm:
+        if in_loop and FAST * norm_perp > self.space.eps * norm:
             # The difference taken when the step is formed has digits enough, and no vector is kept.
             return Split(par, norm_perp, norm, g, par)
         return Split(par, norm_perp, norm, g_perp, np.zeros_like(par))
