@@ -76,6 +76,8 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
+    # Its pages load scripts from the network.
+    "write_computation_times": False,
     "min_reported_time": 10_000,
     "show_signature": False,
     "capture_repr": (),

@@ -475,6 +475,63 @@ def spectra(
     return figure
 
 
+def training(
+    curves: Mapping[str, Any],
+    *,
+    xlabel: str = "passes over the training data",
+    loss_label: str = "training loss",
+    error_label: str = "test error",
+    title: str | None = None,
+) -> Any:
+    """Draw loss and error of trained models against what the training cost.
+
+    Parameters
+    ----------
+    curves : mapping of str to array_like, shape (points, 3)
+        For each run its points: cost so far, loss, and share of errors.
+    xlabel, loss_label, error_label : str
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With a transparent background; ``figure.savefig("file.png")`` writes it.
+
+    Examples
+    --------
+    >>> from qnsolve.plotting import training
+    >>> figure = training({"a run": [(0, 2.3, 0.9), (2, 0.5, 0.1), (4, 0.2, 0.05)]})
+    >>> [line.get_ydata().tolist() for line in figure.axes[1].lines]
+    [[0.9, 0.1, 0.05]]
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained", facecolor="none")
+    figure.get_layout_engine().set(wspace=0.06)
+    loss_axes, error_axes = figure.subplots(1, 2)
+    for i, (name, rows) in enumerate(curves.items()):
+        cost, loss, error = np.asarray(rows, dtype=float).T
+        style = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "markersize": 4,
+            "linestyle": LINES[i // len(COLOURS) % len(LINES)],
+            "linewidth": 1.8,
+        }
+        loss_axes.plot(cost, loss, label=name, **style)
+        error_axes.plot(cost, error, **style)
+    loss_axes.set_yscale("log")
+    _dress(loss_axes, loss_label, xlabel)
+    _dress(error_axes, error_label, xlabel)
+    error_axes.set_ylim(bottom=0.0)
+    error_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _legend_below(figure, loss_axes)
+    if title:
+        figure.suptitle(title, color=TEXT, fontsize="medium")
+    return figure
+
+
 def _grid(xlim: tuple[float, float], ylim: tuple[float, float], n: int = 121) -> np.ndarray:
     """Return the points of a grid, shape (n, n, 2)."""
     return np.stack(np.meshgrid(np.linspace(*xlim, n), np.linspace(*ylim, n)), axis=-1)

@@ -262,7 +262,7 @@ def costs_page(modules: list[ModuleType]) -> str:
     text += (
         "n variables, m pairs in memory, k pairs stored, r eigenvalues kept: see "
         ":doc:`/notation`. Each line is the sentence of the docstring that states the cost; "
-        "measured times are in :doc:`/measurements`.\n\n"
+        "what several classes share is listed once. Measured times are in :doc:`/measurements`.\n\n"
     )
     rows, seen = [], set()
     for module in modules:
