@@ -6,6 +6,7 @@ import pkgutil
 import re
 import sys
 from importlib.metadata import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import qnsolve
@@ -40,6 +41,7 @@ nitpick_ignore_regex = [(r"py:.*", r"(scipy|numpy|array_api|matplotlib)\b.*")]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 
+autodoc_mock_imports = [name for name in ("torch", "jax") if find_spec(name) is None]
 autodoc_typehints = "none"
 autodoc_class_signature = "mixed"
 numpydoc_show_class_members = False

@@ -524,7 +524,9 @@ def training(
     loss_axes.set_yscale("log")
     _dress(loss_axes, loss_label, xlabel)
     _dress(error_axes, error_label, xlabel)
-    error_axes.set_ylim(bottom=0.0)
+    # The first point of a run is its start, which would press all others together.
+    later = [row[2] for rows in curves.values() for row in list(rows)[1:]]
+    error_axes.set_ylim(0.0, 1.1 * max(later, default=1.0) or 1.0)
     error_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     _legend_below(figure, loss_axes)
     if title:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from numpydoc.docscrape import NumpyDocString
+from sphinx.ext.autodoc.mock import mock
 
 PAGES = {
     "qnsolve": "The package",
@@ -27,6 +28,10 @@ PAGES = {
     "qnsolve.profiling": "Profiling",
     "qnsolve.stochastic": "Training on batches",
     "qnsolve.stochastic.options": "Options of training",
+    "qnsolve.stochastic.torch_adapter": "PyTorch modules",
+    "qnsolve.stochastic.torch_optim": "PyTorch optimisers",
+    "qnsolve.stochastic.jax_adapter": "JAX functions",
+    "qnsolve.comm": "Vectors over several ranks",
     "qnsolve.quasi_newton.scaling": "Rules for gamma",
     "qnsolve.solvers.matrices": "Factories of matrices",
     "qnsolve.solvers.radius": "Rules for the radius",
@@ -38,6 +43,15 @@ PAGES = {
     "qnsolve.subproblem.duality": "Lower bounds of a model",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
+
+FEWER = {
+    "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
+    "qnsolve.stochastic.torch_optim": ["LSR1"],
+}
+"""The names to show of modules that have no ``__all__`` and more than is for users."""
+
+BORROWED = ("torch", "jax")
+"""Libraries that a module may import at its top; where one is missing, a stand-in will do."""
 
 ORIGINS = {
     "qnsolve.interface": "Minimise",
@@ -84,13 +98,15 @@ def existing(name: str) -> ModuleType | None:
             return None
     except ModuleNotFoundError:  # its package
         return None
-    module = importlib.import_module(name)
+    with mock([library for library in BORROWED if importlib.util.find_spec(library) is None]):
+        module = importlib.import_module(name)
     return module if public_names(module) else None
 
 
 def public_names(module: ModuleType) -> list[str]:
     """Return the names that users of `module` are meant to see, modules aside."""
-    names = getattr(module, "__all__", None) or [
+    chosen = getattr(module, "__all__", None) or FEWER.get(module.__name__)
+    names = chosen or [
         name
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
