@@ -75,14 +75,12 @@ SMALLEST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 LARGEST_SQUARE = float(np.finfo(np.float64).max * np.finfo(np.float64).eps)
 """Between these a sum of squares has all its digits."""
 
-CHUNK = 8192
-"""Columns handled at a time where float32 rows are widened in NumPy: few enough for the cache."""
-
 IN_CACHE, LEAST_WIDTH = 2**16, 1024
-"""Entries of a chunk of rows that is read twice, and its least number of columns."""
+"""Entries handled at a time in NumPy where they are read twice or widened: few enough for the
+cache; and the least number of columns, so that the work outweighs the calls."""
 
-DEVICE_CHUNK = 2**25
-"""Entries widened at a time elsewhere, where a short chunk would be all overhead: 256 MiB."""
+DEVICE_CHUNK, DEVICE_WIDTH = 2**25, 8192
+"""The same elsewhere, where a short chunk would be all overhead: 256 MiB."""
 
 
 @dataclass(frozen=True)
@@ -409,10 +407,8 @@ class VectorSpace:
         wide = self.dtype if self.wide is None else self.wide
         weights, s = np.asarray(coefficients, dtype=wide), np.empty_like(v)
         products = np.zeros(rows.shape[0], dtype=wide) if multiply else None
-        width = max(LEAST_WIDTH, IN_CACHE // max(1, rows.shape[0]))
         with np.errstate(over="ignore", invalid="ignore"):
-            for first in range(0, self.length, width):
-                c = slice(first, first + width)
+            for c in self._chunks(rows.shape[0]):
                 part = rows[:, c].astype(wide, copy=False)
                 s[c] = weights @ part
                 if alpha:
@@ -532,10 +528,13 @@ class VectorSpace:
 
     def _chunks(self, rows: int) -> list[slice]:
         """Return the slices of columns in which `rows` rows are handled; one at least."""
-        on_host = array_api_compat.is_numpy_namespace(self.xp)
-        chunk = CHUNK if on_host else max(CHUNK, DEVICE_CHUNK // max(1, rows))
-        stops = range(0, max(1, self.length), chunk)
-        return [slice(i, min(i + chunk, self.length)) for i in stops]
+        if array_api_compat.is_numpy_namespace(self.xp):
+            chunk, least = IN_CACHE, LEAST_WIDTH
+        else:
+            chunk, least = DEVICE_CHUNK, DEVICE_WIDTH
+        width = max(least, chunk // max(1, rows))
+        stops = range(0, max(1, self.length), width)
+        return [slice(i, min(i + width, self.length)) for i in stops]
 
     def _placement(self) -> dict[str, Any]:
         return {} if self.device is None else {"device": self.device}
