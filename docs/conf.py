@@ -84,6 +84,8 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "capture_repr": (),
     "remove_config_comments": True,
+    # With it a notebook shows a figure that stands on a line of its own.
+    "first_notebook_cell": "%matplotlib inline",
     "within_subsection_order": "FileNameSortKey",
 }
 
