@@ -65,7 +65,9 @@ def test_trust_region_steps_replayed_with_dense_matrices():
 @pytest.mark.parametrize("matrix", [LSR1, HybridLSR1])
 def test_pairs_follow_the_norm(matrix):
     rng = np.random.default_rng(3)
-    options = TrustRegionStepOptions(memory=4, refresh=1, gamma="latest", matrix=Build(matrix))
+    options = TrustRegionStepOptions(
+        memory=4, refresh=1, decay=0.99, gamma="latest", matrix=Build(matrix)
+    )
     model = SecantModel(start(), options)
     moments = SecondMoments("adam", decay=0.99, epsilon=1e-8, like=start())
     pairs = []
