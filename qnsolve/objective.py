@@ -206,7 +206,12 @@ class Objective:
         return f, g
 
     def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:
-        return (math.nan, None) if callable(self._jac) else self._evaluate(x)
+        """Return f where g is made of it, and what comes with g; no number is read in vain."""
+        if callable(self._jac):
+            return math.nan, None
+        if self._jac is True:
+            return math.nan, self._evaluate_raw(x)[1]
+        return self._evaluate(x)
 
     def _evaluate(self, x: Array) -> tuple[float, Any]:
         f, g = self._evaluate_raw(x)

@@ -153,6 +153,32 @@ def test_crossings_of_a_line_search(crossings, for_dependence, no_other_way):
     assert max(crossings) < LARGEST_CROSSING
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_crossings_of_newtons_method(own, crossings, no_other_way):
+    """A product, a check that it is finite, its curvature and the new residual: three, and one
+    for the length of the step where the product is a difference of gradients."""
+    fun, marks = Bowl(), []
+
+    def callback(intermediate_result):
+        if not marks:
+            no_other_way()
+        marks.append((len(crossings), intermediate_result.nhev))
+
+    qnsolve.minimize(
+        fun,
+        fun.x0,
+        jac=True,
+        hessp=(lambda x, p: fun.d * p) if own else None,
+        method="newton-tr",
+        callback=callback,
+        options={"maxiter": 6, "gtol": 0.0},
+    )
+    counts, products = np.diff(np.array(marks), axis=0).T
+    assert (products > 0).all()
+    assert (counts <= (3 if own else 4) * products + 8).all()
+    assert max(crossings) < LARGEST_CROSSING
+
+
 def test_memory_decides_on_the_size(crossings):
     fun = Bowl()
     sizes = {}
