@@ -27,6 +27,7 @@ LAYERS = {
     "qnsolve.options": 3,
     "qnsolve.solvers": 4,
     "qnsolve.methods": 5,
+    "qnsolve.presets": 5,
     "qnsolve.stochastic": 5,
     "qnsolve.interface": 6,
 }

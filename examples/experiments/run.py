@@ -32,6 +32,9 @@ from contest import (
 )
 from data import Images, load
 
+from qnsolve.presets import Preset
+from qnsolve.stochastic import presets
+
 DATA = ("fashion-mnist", "mnist", "mnist-5000")
 
 PIXELS = {"mean": 0.286, "scale": 0.353}
@@ -77,15 +80,19 @@ PROBLEMS: dict[str, Callable[[Images], Problem]] = {
 }
 
 
+def preset(name: str, options: Preset) -> Training:
+    """Return a published method with the constants of its paper."""
+    return Training(name, options.method, dict(options))
+
+
 def second_order() -> list[Contender]:
     """Return the methods of qnsolve."""
-    published = {"norm": "l2", "initial_radius": 1.0, "gamma": "eigenvalue"}
     return [
         Training("hybrid-tr", "hybrid-tr"),
         Training("lsr1-tr, ellipsoid", "lsr1-tr"),
-        Training("L-SR1 TR", "lsr1-tr", {**published, "overlap": False, "memory": 5}),
-        Training("sL-SR1-TR, half overlap", "lsr1-tr", published),
-        Training("ARCs-LSR1", "lsr1-arc", {"norm": "l2"}),
+        preset("L-SR1 TR", presets.RAMAMURTHY_DUFFY),
+        preset("sL-SR1-TR, half overlap", presets.YOUSEFI_MARTINEZ),
+        preset("ARCs-LSR1", presets.ARCS_LSR1),
         Training("Newton-CG, ellipsoid", "newton-tr", {"overlap": False}),
     ]
 

@@ -1,7 +1,8 @@
 """Training on mini-batches with limited-memory and Newton methods."""
 
+from qnsolve.stochastic import presets
 from qnsolve.stochastic.batches import MiniBatches
 from qnsolve.stochastic.step import StepInfo
 from qnsolve.stochastic.training import Progress, TrainResult, make_solver, train
 
-__all__ = ["MiniBatches", "Progress", "StepInfo", "TrainResult", "make_solver", "train"]
+__all__ = ["MiniBatches", "Progress", "StepInfo", "TrainResult", "make_solver", "presets", "train"]

@@ -1,0 +1,120 @@
+"""Published training methods as options: every constant of the paper, ours where it is silent.
+
+``train(..., method=preset.method, **preset)``.  In all of them the pair and the ratio of a step are
+of the batch of that step; a number that a paper leaves open is the default of the method.
+"""
+
+from __future__ import annotations
+
+from qnsolve.presets import Preset
+from qnsolve.quasi_newton.published import ArcsCodeLSR1
+from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
+from qnsolve.solvers.matrices import Build
+from qnsolve.solvers.weight import Midpoints
+
+RAMAMURTHY_DUFFY = Preset(
+    "lsr1-tr",
+    "Ramamurthy and Duffy, L-SR1 (2017), Algorithm 1",
+    overlap=False,
+    norm="l2",
+    initial_rate=1.0,
+    memory=5,
+    gamma=1.0,
+    accept=1e-4,
+    shrink_below=0.1,
+    grow_above=0.75,
+    shrink=0.5,
+    grow=2.0,
+    long_step=0.8,
+    store_rejected=True,
+)
+"""Algorithm 1 of Ramamurthy and Duffy: the first radius is the norm of the gradient, B0 = I."""
+
+RAMAMURTHY_DUFFY_LS = Preset(
+    "lsr1-ls",
+    "Ramamurthy and Duffy, L-SR1 (2017), Algorithm 2",
+    overlap=False,
+    initial_rate=1.0,
+    memory=5,
+    gamma=1.0,
+)
+"""Algorithm 2 of Ramamurthy and Duffy: H0 = I."""
+
+YOUSEFI_MARTINEZ = Preset(
+    "lsr1-tr",
+    "Yousefi and Martinez, sL-SR1-TR, Algorithms 16 (2023)",
+    overlap=True,
+    norm="l2",
+    initial_radius=1.0,
+    memory=20,
+    gamma=GeneralisedEigenvalue(floor=1e-6, relative=False),
+    accept=1e-4,
+    shrink_below=0.1,
+    grow_above=0.75,
+    shrink=0.5,
+    grow=2.0,
+    long_step=0.8,
+    store_rejected=True,
+)
+"""The stochastic L-SR1 trust region on half-overlapping batches."""
+
+ARCS_LSR1 = Preset(
+    "lsr1-arc",
+    "Ranganath, Singhal and Marcia, ARCs-LSR1, arXiv 2502.12298 (2025)",
+    overlap=False,
+    norm="l2",
+    memory=5,
+    gamma="eigenvalue",
+    regulariser="shape",
+    initial_weight=1.0,
+    weight_rule=Midpoints(modest=1.0, steep=10.0),
+    accept=0.1,
+    grow_below=0.1,
+    shrink_above=0.75,
+    longest_step=float("inf"),
+    store_rejected=False,
+)
+"""ARCs-LSR1, corrected, with the constants that the paper leaves open filled in."""
+
+ARCS_AUTHOR_CONSTANTS = Preset(
+    "lsr1-arc",
+    "constants and matrix of the public code of the authors of ARCs-LSR1 (2024); not its batches",
+    overlap=False,
+    norm="l2",
+    memory=5,
+    gamma=GeneralisedEigenvalue(floor=1e-6, relative=False),
+    matrix=Build(ArcsCodeLSR1),
+    regulariser="shape",
+    initial_weight=1e3,
+    weight_rule=Midpoints(modest=1.0, steep=10.0),
+    accept=0.7,
+    grow_below=0.7,
+    shrink_above=0.9,
+    longest_step=float("inf"),
+    store_rejected=False,
+)
+"""What the authors' public code of ARCs-LSR1 does on one batch, its slip in the eigenvalues
+included; for comparison only.  That code also takes differences of gradients across batches, and
+forgets the weight after each; this does not."""
+
+ADAPTIVE_NORMS = Preset(
+    "newton-tr",
+    "Kohler, Adolphs and Lucchi, Adaptive norms, arXiv 1905.09201 (2019)",
+    overlap=False,
+    norm="rmsprop",
+    decay=0.8,
+    epsilon=1e-5,
+    initial_radius=1e-4,
+    max_radius=10.0,
+    accept=0.01,
+    shrink_below=0.01,
+    grow_above=0.95,
+    shrink=1.0 / 1.75,
+    grow=1.1,
+    long_step=0.0,
+    inner="steihaug",
+    inner_maxiter=50,
+    forcing=0.1,
+)
+"""The RMSProp ellipsoid with the constants of the authors' code for a dense net; without its check
+of the full loss every ten epochs, and the growth of the batch that follows from it."""
