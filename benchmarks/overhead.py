@@ -134,7 +134,7 @@ def floor(block: np.ndarray, memory: int) -> float:
 def measure(
     solvers: dict[str, Solver], n: int, dtype: str, memory: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Return the seconds of overhead an iteration of each solver, and of the floor, turn by turn."""
+    """Return the overhead an iteration of each solver in seconds, and the floor, turn by turn."""
     d = np.logspace(0.0, np.log10(CONDITION), n).astype(dtype)
     x0, block = np.ones(n, dtype), np.ones(2 * memory * n, dtype)
     iterations = int(min(100, max(10, ENTRIES / n)))
