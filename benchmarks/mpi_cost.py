@@ -5,11 +5,12 @@
 Every case is launched by mpiexec.  Timed is what lsr1-tr does between the end of one evaluation and
 the beginning of the next, on every rank, the slowest of which counts.  The model is
 
-    seconds = a + c m^2 + b m n / p + t log2(p)
+    seconds = a + c m^2 + v n / p + w m n / p + t log2(p)
 
-with p ranks: overhead, work on small matrices on the host, traffic of the stored rows (their bytes
-are 16 m n / p each time they are read), and the latency of an all-reduce.  It is fitted by least
-squares to relative errors, all coefficients >= 0, and printed with the error of each case.
+with p ranks: overhead, work on small matrices on the host, traffic of single vectors and of the
+stored rows (16 m n / p bytes each time they are read), and the latency of an all-reduce.  It is
+fitted by least squares to relative errors, all coefficients >= 0, and printed with the error of
+each case.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ import numpy as np
 from scipy.optimize import nnls
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-TERMS = ("overhead", "m^2", "m n / p", "log2 p")
+TERMS = ("overhead", "m^2", "n / p", "m n / p", "log2 p")
 
 
 def terms(n: float, m: float, p: float) -> list[float]:
     """Return the terms of the model."""
-    return [1.0, m * m, m * n / p, math.log2(p)]
+    return [1.0, m * m, n / p, m * n / p, math.log2(p)]
 
 
 def on_rank(n: int, m: int, repeats: int) -> None:
