@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import approx_fprime
 
 from qnsolve.array import Array, VectorSpace, Wanted
-from qnsolve.comm import Comm, agreed, raise_together
+from qnsolve.comm import Comm, agreed, each, raise_together
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
 """Finite-difference schemes by name, with the order of their error in the step."""
@@ -98,6 +98,8 @@ class Objective:
         self._args = args if isinstance(args, tuple) else (args,)
         self.x0, self.shape, self._jac = agreed(comm, lambda: _checked(fun, x0, jac, comm))
         self.space = VectorSpace.of(self.x0, comm)
+        if comm is not None and len(set(each(comm, self.space.eps))) > 1:
+            raise ValueError(f"x0 has dtype {self.x0.dtype} here and another one on another rank")
         if self.n == 0:
             raise ValueError("x0 is empty on every rank; there is nothing to minimise over")
         self._warned = False

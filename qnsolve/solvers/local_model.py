@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.comm import agreed
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -145,6 +146,11 @@ def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
     """
     if not isinstance(norm, DiagonalNorm):
         return EuclideanNorm(space)
+    agreed(space.comm, lambda: _check_diagonal(norm, space))
+    return DiagonalNorm.of_slice(norm.d, space) if space.gathers else norm
+
+
+def _check_diagonal(norm: DiagonalNorm, space: VectorSpace) -> None:
     if norm.space.size != space.length:
         raise ValueError(f"norm is for n = {norm.space.size}, x0 has n = {space.length}")
     if norm.space.xp is not space.xp or norm.space.dtype != space.dtype:
@@ -153,4 +159,3 @@ def metric_of(norm: str | DiagonalNorm, space: VectorSpace) -> Metric:
             f"{norm.space.dtype} of {norm.space.xp.__name__}, not "
             f"{space.dtype} of {space.xp.__name__}"
         )
-    return DiagonalNorm.of_slice(norm.d, space) if space.gathers else norm

@@ -128,8 +128,13 @@ def failing(where):
         return objective(mine)[1](x, p)
 
     start = x0[mine].copy()
+    options = {}
     if where == "x0" and RANK == SIZE - 1:
         start[0] = np.nan
+    if where == "dtype" and RANK == SIZE - 1:
+        start = start.astype(np.float32)
+    if where == "norm":
+        options["norm"] = DiagonalNorm(np.ones(len(start) + (RANK == SIZE - 1)))
     qnsolve.minimize(
         fun,
         start,
@@ -138,6 +143,7 @@ def failing(where):
         hessp=hessp if where == "hessp" else None,
         callback=lambda x: fail("callback"),
         comm=WORLD,
+        options=options,
     )
 
 

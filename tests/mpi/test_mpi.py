@@ -58,7 +58,7 @@ def test_one_small_message_an_iteration(ranks, cut):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("where", ["fun", "callback", "hessp", "x0", "jac"])
+@pytest.mark.parametrize("where", ["fun", "callback", "hessp", "x0", "jac", "norm"])
 def test_an_exception_on_one_rank_ends_all(ranks, where):
     if ranks == 3 and where != "fun":
         pytest.skip("once is enough")
@@ -66,12 +66,19 @@ def test_an_exception_on_one_rank_ends_all(ranks, where):
     assert done.returncode != 0
     message = {
         "x0": "ValueError: x0 has NaN or infinite entries",
+        "norm": "ValueError: norm is for n = ",
         "jac": "TypeError: the gradient must hold real numbers",
     }.get(where, "ValueError: no value on this rank")
     assert message in done.stderr
-    for _ in range(ranks - 1):
-        quoted = f"qnsolve.comm.RankError: on rank {ranks - 1} of {ranks}: {message}"
-        assert done.stderr.count(quoted) == ranks - 1
+    quoted = f"qnsolve.comm.RankError: on rank {ranks - 1} of {ranks}: {message}"
+    assert done.stderr.count(quoted) == ranks - 1
+
+
+def test_all_ranks_need_one_dtype():
+    done = launch(2, "tests.mpi.ranks", "failing", "dtype")
+    assert done.returncode != 0
+    for dtype in ("float32", "float64"):
+        assert f"ValueError: x0 has dtype {dtype} here and another one" in done.stderr
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
