@@ -32,6 +32,7 @@ PAGES = {
     "qnsolve.stochastic.torch_optim": "PyTorch optimisers",
     "qnsolve.stochastic.jax_adapter": "JAX functions",
     "qnsolve.comm": "Vectors over several ranks",
+    "qnsolve.parallel": "Sums over shards of data",
     "qnsolve.quasi_newton.scaling": "Rules for gamma",
     "qnsolve.solvers.matrices": "Factories of matrices",
     "qnsolve.solvers.radius": "Rules for the radius",
@@ -46,6 +47,7 @@ PAGES = {
 
 FEWER = {
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
+    "qnsolve.parallel": ["ShardSum"],
     "qnsolve.stochastic.torch_optim": ["LSR1"],
 }
 """The names to show of modules that have no ``__all__`` and more than is for users."""
