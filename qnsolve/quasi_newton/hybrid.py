@@ -41,9 +41,6 @@ SKIP_SMALL, SKIP_LARGE = 1e-8, 1e-2
 SATISFIED = 1e-12
 """|v| relative to |y| + |Bs| that is rounding error."""
 
-ROUNDINGS = 10.0
-"""The same in multiples of the rounding error of B, where earlier updates have made that large."""
-
 FLOOR = 1e-2
 """Least curvature, relative to gamma, that a negative one is reflected to."""
 
@@ -251,18 +248,15 @@ def _strictly_lower(k: int) -> np.ndarray:
 def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.ndarray:
     """Return B after the SR1 updates with the pairs for which ``|s'v| >= skip |s| |v|``.
 
-    A pair that is satisfied to rounding already leaves B as it is.  Each update multiplies what
-    rounding has done to B by up to 1 / cosine^2, cosine = |s'v| / |s| |v|.
+    A pair that is satisfied to rounding already leaves B as it is.
     """
-    rounding = float(np.finfo(float).eps)
     for s, y in zip(S.T, Y.T, strict=True):
         Bs = B @ s
         v = y - Bs
         denominator, v_norm, s_norm = float(v @ s), _norm(v), _norm(s)
-        satisfied = v_norm <= max(SATISFIED, ROUNDINGS * rounding) * (_norm(y) + _norm(Bs))
+        satisfied = v_norm <= SATISFIED * (_norm(y) + _norm(Bs))
         if not satisfied and abs(denominator) >= skip * v_norm * s_norm > 0.0:
             B = B + np.outer(v, v / denominator)
-            rounding *= (s_norm * v_norm / denominator) ** 2
     return B
 
 
