@@ -10,6 +10,7 @@ import pytest
 
 import qnsolve
 import qnsolve.array
+from qnsolve import DiagonalNorm
 from qnsolve.array import VectorSpace, Wanted
 from qnsolve.comm import Serial
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
@@ -23,6 +24,7 @@ MODEL_LOOPS = {
     "hybrid-tr/shape-2": {"norm": "shape-2"},
     "lsr1-tr": {},
     "lsr1-tr/shape-inf": {"norm": "shape-inf"},
+    "lsr1-tr/diagonal": {"norm": "diagonal"},
     "lsr1-arc": {},
     "lsr1-arc/l2": {"norm": "l2"},
 }
@@ -127,6 +129,8 @@ def crossings_an_iteration(fun, method, crossings, for_dependence, no_other_way,
 def test_one_crossing_an_iteration(name, dtype, crossings, for_dependence, no_other_way):
     fun = Bowl(dtype)
     options = {"history": True, **MODEL_LOOPS[name]}
+    if options.get("norm") == "diagonal":
+        options["norm"] = DiagonalNorm(fun.xp.sqrt(fun.d))
     counts, result = crossings_an_iteration(
         fun, name, crossings, for_dependence, no_other_way, **options
     )
