@@ -371,7 +371,7 @@ class VectorSpace:
         for pair, value in zip(pairs, of_pairs, strict=True):
             known.put(float(value), "dot", *pair)
         for i, (v,) in enumerate(vectors):
-            known.put(np.split(of_rows, len(vectors))[i], kind, v)
+            known.put(of_rows.reshape(len(vectors), -1)[i], kind, v)
         for (v,), value in zip(largest, maxima, strict=True):
             known.put(float(value.max()), "largest", v)
         return [float(value) for value in given]
