@@ -139,12 +139,16 @@ class CompactMatrix:
         return self._gamma
 
     def reset(self, gamma: float | None = None) -> None:
-        """Forget all pairs: ``B = gamma I`` again, with the initial gamma unless one is given."""
-        self.pairs.clear()
-        self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
+        """Forget all pairs: ``B = gamma I`` again, with the initial gamma unless one is given.
+
+        Where the rule is a constant that is the gamma in any case.
+        """
         if gamma is not None and not self._allows(gamma):
             raise ValueError(f"gamma must be {self._gamma_wanted}, got {gamma!r}")
-        self._gamma = self._initial_gamma if gamma is None else float(gamma)
+        self.pairs.clear()
+        self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
+        keep = gamma is None or isinstance(self._rule, Constant)
+        self._gamma = self._initial_gamma if keep else float(gamma)
         self._inner = Inner(np.empty((0, 0)), np.empty(0))
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0

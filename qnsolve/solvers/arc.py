@@ -66,11 +66,8 @@ def minimize_cubic(
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
         return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, weight=np.nan)
-    length = starting_radius(metric.norm(objective.x0), f, g_norm)
-    # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
-    gamma = first_gamma(g_norm, 2.0 * length)
+    gamma, scale = start(metric.norm(objective.x0), f, g_norm, options.initial_weight)
     B = (options.matrix or build_matrix)(objective.space, options, gamma)
-    scale = Scale(within_range(options.initial_weight or gamma / length), length)
     at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
     del g  # the iterate owns it from here: a name kept would keep a vector of length n
 
@@ -81,6 +78,11 @@ def minimize_cubic(
         status = close(at, outcome, objective, run, weight=scale.weight)
     while status is None:
         status = iterate(at, scale, objective, options, run)
+        g_norm = at.model.gradient_norm
+        if run.restart(status, at.f, g_norm, B.n_pairs):
+            gamma, scale = start(metric.norm(at.x), at.f, g_norm)
+            at.model.forget(gamma)
+            status = None
     return run.result(status, at.x, at.f, at.model.gradient, n_pairs=B.n_pairs, weight=scale.weight)
 
 
@@ -114,6 +116,16 @@ class Scale:
         if outcome.accepted:
             fading = FORGET * self.reach if self.moved else 0.0
             self.reach, self.moved = max(outcome.length_2, fading), True
+
+
+def start(
+    x_norm: float, f: float, g_norm: float, weight: float | None = None
+) -> tuple[float, Scale]:
+    """Return gamma and scale of a first model; the weight too, unless it is given."""
+    length = starting_radius(x_norm, f, g_norm)
+    # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
+    gamma = first_gamma(g_norm, 2.0 * length)
+    return gamma, Scale(within_range(weight or gamma / length), length)
 
 
 def iterate(

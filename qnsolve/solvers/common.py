@@ -15,7 +15,10 @@ from qnsolve.options import SolverOptions
 from qnsolve.result import Status, make_result
 
 MAX_STALLED = 60
-"""Iterations in a row with neither a lower f nor a smaller gradient after which a run is over."""
+"""Iterations in which neither f nor the gradient falls noticeably after which a run is over."""
+
+NOTICEABLE_F, NOTICEABLE_G = 1e4, 1e-3
+"""By how much one of them has to fall: f in units of eps |f|, the gradient relative to itself."""
 
 UNBOUNDED_GROWTH = 1e30
 """A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
@@ -51,10 +54,12 @@ class Run:
         self.options = options
         self.nit = 0
         self.skipped = 0
+        self.restarts = 0
         self._callback = callback
         self._deadline = None if options.maxtime is None else time.monotonic() + options.maxtime
         self._stalled = 0
         self._lowest_f = self._smallest_g = math.inf
+        self._restart_f = self._restart_g = math.inf
         self._history: list[dict[str, float]] = []
 
     def before_step(self, g_norm_inf: float) -> Status | None:
@@ -62,8 +67,6 @@ class Run:
         options = self.options
         if g_norm_inf <= options.gtol:
             return Status.GTOL
-        if self._stalled >= MAX_STALLED:
-            return Status.STEP_TOO_SMALL
         if self.nit >= options.maxiter:
             return Status.MAXITER
         if options.maxfev is not None and self.objective.nfev >= options.maxfev:
@@ -71,19 +74,22 @@ class Run:
         if self._deadline is not None:
             # The clocks of several ranks differ; what they do must not.
             late = self.objective.space.any(time.monotonic() >= self._deadline)
-            return Status.MAXTIME if late else None
-        return None
+            if late:
+                return Status.MAXTIME
+        return Status.STEP_TOO_SMALL if self._stalled >= MAX_STALLED else None
 
     def after_step(
         self, x: Array, f: float, g: Array, accepted: bool, record: dict[str, Any]
     ) -> Status | None:
         """Count the iteration, record it, and return why the callback ends the run, or None."""
         self.nit += 1
-        # A step may be accepted on its slopes where f has no digits left; not for ever.
-        progress = f < self._lowest_f or record["gnorm"] < self._smallest_g
-        self._stalled = 0 if progress else self._stalled + 1
-        self._lowest_f = min(f, self._lowest_f)
-        self._smallest_g = min(record["gnorm"], self._smallest_g)
+        # A step may be accepted on its slopes where f has no digits left, or on the last digit of
+        # f; not for ever.
+        lower = is_lower(f, self._lowest_f, NOTICEABLE_F * self.objective.space.eps)
+        smaller = is_lower(record["gnorm"], self._smallest_g, NOTICEABLE_G)
+        self._stalled = 0 if lower or smaller else self._stalled + 1
+        self._lowest_f = f if lower else self._lowest_f
+        self._smallest_g = record["gnorm"] if smaller else self._smallest_g
         if self.options.history:
             self._history.append({**self._counts(), "fun": f, "accepted": accepted, **record})
         if self._callback is None:
@@ -92,16 +98,49 @@ class Run:
         intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self._counts(), **record)
         return Status.CALLBACK_STOP if self._callback(intermediate) else None
 
+    def restart(self, status: Status | None, f: float, g_norm: float, n_pairs: int) -> bool:
+        """Tell whether a run that is stuck shall forget its pairs and go on.
+
+        Old pairs may be why no step is left.  It shall if it has any, and has come further since it
+        last did so than rounding explains.
+        """
+        if status not in STUCK or not n_pairs:
+            return False
+        tolerance = ROUNDING_ACCEPT * self.objective.space.eps
+        lower = is_lower(f, self._restart_f, tolerance)
+        if not (lower or g_norm <= GRADIENT_PROGRESS * self._restart_g):
+            return False
+        self._restart_f, self._restart_g = f, g_norm
+        self.restarts += 1
+        self._stalled = 0
+        return True
+
     def result(self, status: Status, x: Array, f: float, g: Array, **fields: Any) -> OptimizeResult:
         """Return the result of the run."""
         if self.options.history:
             fields["history"] = self._history
         return make_result(
-            status, x=x, fun=f, jac=g, skipped=self.skipped, **self._counts(), **fields
+            status,
+            x=x,
+            fun=f,
+            jac=g,
+            skipped=self.skipped,
+            restarts=self.restarts,
+            **self._counts(),
+            **fields,
         )
 
     def _counts(self) -> dict[str, int]:
         return {"nit": self.nit, "nfev": self.objective.nfev, "njev": self.objective.njev}
+
+
+STUCK = (Status.STEP_TOO_SMALL, Status.NO_MODEL_DECREASE)
+"""Ends of a run that other pairs might have avoided."""
+
+
+def is_lower(f: float, reference: float, tolerance: float) -> bool:
+    """Tell whether `f` is below `reference` by more than `tolerance`, relative to the latter."""
+    return f < reference - tolerance * abs(reference) if math.isfinite(reference) else True
 
 
 def is_unbounded(f: float, f_start: float) -> bool:

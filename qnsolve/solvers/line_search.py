@@ -41,9 +41,7 @@ def minimize_line_search(
     f, g = objective(objective.x0, at_start=True)
     g_norm, x_norm = space.norm(g), space.norm(objective.x0)
     if not all_finite(f, g_norm):
-        return run.result(
-            Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, n_modified=0, restarts=0
-        )
+        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, n_modified=0)
     # No pairs yet: with this gamma the first direction has the length of the first step.
     H = InverseLSR1(
         space.size,
@@ -67,13 +65,12 @@ def minimize_line_search(
         at.gradient.vector,
         n_pairs=H.n_pairs,
         n_modified=at.n_modified,
-        restarts=at.restarts,
     )
 
 
 @dataclass
 class Iterate:
-    """The current point with its value and gradient, the last step length, and two counts."""
+    """The current point with its value and gradient, the last step length, and a count."""
 
     x: Array
     f: float
@@ -82,7 +79,6 @@ class Iterate:
     x_norm: float
     last_t: float | None = None
     n_modified: int = 0
-    restarts: int = 0
 
 
 def iterate(
@@ -129,7 +125,8 @@ def iterate(
         radius = starting_radius(at.x_norm, at.f, at.gradient.norm)
         H.reset(first_gamma(at.gradient.norm, radius))
         at.gradient = TrackedGradient.of(at.gradient.vector, H.pairs)
-        at.last_t, at.restarts = None, at.restarts + 1
+        at.last_t = None
+        run.restarts += 1
     elif trial.unbounded:
         fall, status = at.f - trial.f, Status.UNBOUNDED
         at.x, at.f = trial.x, trial.f

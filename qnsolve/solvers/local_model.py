@@ -65,6 +65,11 @@ class LocalModel:
         """Number of pairs in the matrix."""
         return self.matrix.n_pairs
 
+    def forget(self, gamma: float) -> None:
+        """Drop all pairs: the matrix is gamma A again."""
+        self.matrix.reset(gamma)
+        self._tracked = TrackedGradient.of(self.metric.from_ball(self.gradient), self.matrix.pairs)
+
     def quadratic(self) -> QuadraticModel:
         """Return the model at the iterate; valid until the next pair is stored."""
         B = self.matrix.spectrum(FAST)

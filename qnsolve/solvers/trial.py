@@ -26,6 +26,10 @@ from qnsolve.solvers.common import (
 from qnsolve.solvers.local_model import LocalModel
 from qnsolve.subproblem.model import SubproblemResult
 
+FAR_OFF = 1e6
+"""Increases of f, in units of the predicted decrease, beyond which a rejected trial says nothing of
+the function at the iterate: the curvature of its pair would drown that of all others."""
+
 
 class Trial(Protocol):
     """A step that a model proposes; `length` is that in the l2 norm, or in the metric."""
@@ -116,7 +120,7 @@ def try_step(
     )
     fall = at.f - f_new
     # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
-    offered = accepted or options.store_rejected
+    offered = accepted or (options.store_rejected and ratio > -FAR_OFF)
     theta = 0.0
     if options.modified_secant:
         theta = secant_correction(slope, slope_new, reduction, at.f)

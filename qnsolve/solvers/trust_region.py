@@ -77,6 +77,8 @@ def minimize_trust_region(
         status = close(at, outcome, objective, run, radius=radius)
     while status is None:
         status, radius = iterate(at, radius, objective, options, run)
+        if run.restart(status, at.f, at.model.gradient_norm, B.n_pairs):
+            status, radius = None, restarted(at, reach, options)
     return run.result(status, at.x, at.f, at.model.gradient, n_pairs=B.n_pairs, radius=radius)
 
 
@@ -87,6 +89,15 @@ def first_radius(
     if options.initial_radius == "gradient":
         return min(g_norm or 1.0, options.max_radius)
     return options.initial_radius or starting_radius(x_norm, f, g_norm, reach)
+
+
+def restarted(at: Iterate, reach: Reach, options: RadiusOptions) -> float:
+    """Forget all pairs, in place, and return a radius as of a first region."""
+    g_norm = at.model.gradient_norm
+    radius = starting_radius(at.model.metric.norm(at.x), at.f, g_norm, reach)
+    radius = min(radius, options.max_radius)
+    at.model.forget(first_gamma(g_norm, radius))
+    return radius
 
 
 def iterate(

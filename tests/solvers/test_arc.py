@@ -40,9 +40,17 @@ def test_limit_on_the_step_ends_the_feedback_of_giant_pairs():
     """Dixon-Price with negative curvature: without a limit the pair of a giant rejected step
     brings a giant curvature, and the next step is longer still."""
     problem = get_problem("dixon-price", 50)
-    assert run(problem, weight_rule="arcs", initial_weight=1.0).success
-    free = run(problem, weight_rule="arcs", initial_weight=1.0, longest_step=np.inf, maxfev=300)
-    assert not free.success
+    chosen = {"weight_rule": "arcs", "initial_weight": 1.0, "history": True}
+    limited = run(problem, **chosen)
+    assert limited.success
+    assert limited.restarts == 0
+    with np.errstate(over="ignore"):
+        free = run(problem, **chosen, longest_step=np.inf)
+    # It got stuck, and went on only after its pairs were forgotten.
+    assert free.restarts >= 1
+    assert free.nfev > 2 * limited.nfev
+    largest = [max(row["weight"] for row in result.history) for result in (limited, free)]
+    assert largest[1] > 1e20 * largest[0]
 
 
 @pytest.mark.parametrize("norm", ["shape", "l2"])

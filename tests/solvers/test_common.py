@@ -9,6 +9,7 @@ from qnsolve.solvers.common import (
     actual_reduction,
     first_gamma,
     hermite_minimiser,
+    is_lower,
     starting_radius,
 )
 
@@ -35,3 +36,10 @@ def test_starting_radius():
 def test_first_gamma():
     assert first_gamma(6.0, 2.0) == 3.0
     assert first_gamma(0.0, 2.0) == first_gamma(1.0, np.inf) == 1.0
+
+
+def test_is_lower():
+    assert is_lower(1e300, np.inf, 1e-3)
+    assert is_lower(1.0 - 2e-3, 1.0, 1e-3) and not is_lower(1.0 - 5e-4, 1.0, 1e-3)
+    assert is_lower(-1.0 - 2e-3, -1.0, 1e-3) and not is_lower(-1.0 - 5e-4, -1.0, 1e-3)
+    assert is_lower(-1e-300, 0.0, 1e-3) and not is_lower(np.nan, 0.0, 1e-3)

@@ -155,6 +155,30 @@ def test_bad_gradient_at_a_trial_point_is_rejected(run):
     assert np.isfinite(result.jac).all()
 
 
+def flat_tail(x):
+    """DENSCHNE of CUTEst: all but flat along x_3 where it starts."""
+    with np.errstate(over="ignore"):
+        u, v = x[1] + x[1] ** 2, np.expm1(x[2])
+        g = np.array([2.0 * x[0], 2.0 * u * (1.0 + 2.0 * x[1]), 2.0 * v * np.exp(x[2])])
+        return x[0] ** 2 + u**2 + v**2, g
+
+
+@pytest.mark.parametrize("start", [-8.0, -9.0])
+def test_the_pair_of_a_step_far_off_is_not_stored(run, start):
+    """The pair of a rejected step on which f grows by 1e25 would drown all others."""
+    result = run(flat_tail, np.array([2.0, 3.0, start]), maxfev=500)
+    assert result.success
+    assert result.fun < 1e-6
+
+
+def test_a_run_that_cannot_go_on_ends(run):
+    """The gradient has the wrong sign: after pairs are forgotten it is as stuck as before."""
+    result = run(lambda x: (0.5 * float(x @ x), -x), np.ones(4), maxfev=500)
+    assert not result.success
+    assert result.restarts <= 1
+    assert result.nfev < 500
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_bad_start(run, bad):
     result = run(lambda x: (bad, 0 * x), np.ones(3))
