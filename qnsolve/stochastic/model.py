@@ -100,9 +100,13 @@ class SecantModel:
             B = ScaledMatrix(B, self.metric)
         return QuadraticModel(g, B)
 
-    def learn(self, step: Array, y: Array) -> bool:
-        """Offer a pair; return whether it was stored."""
-        return self._matrix.update(self.metric.to_ball(step), self.metric.from_ball(y)).stored
+    def learn(self, step: Array, y: Array, products: np.ndarray | None = None) -> bool:
+        """Offer a pair; return whether it was stored.
+
+        `products` are those of all rows with the step, where they are known already.
+        """
+        p, q = self.metric.to_ball(step), self.metric.from_ball(y)
+        return self._matrix.update(p, q, s_products=products).stored
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, for :meth:`restore`."""
@@ -178,7 +182,7 @@ class HessianModel:
         """Return the model with the gradient `g` and these products."""
         return KrylovSubproblem(g, products, self.metric, self._options)
 
-    def learn(self, step: Array, y: Array) -> bool:
+    def learn(self, step: Array, y: Array, products: np.ndarray | None = None) -> bool:
         """There are no pairs: nothing is stored."""
         return False
 

@@ -14,6 +14,7 @@ from qnsolve.solvers.trial import Outcome, length_in_norm
 from qnsolve.stochastic.model import HessianModel, Model, SecantModel
 from qnsolve.stochastic.options import CubicStepOptions, NewtonStepOptions, StepOptions
 from qnsolve.stochastic.reach import Radius, Reach, Weight
+from qnsolve.subproblem.model import SubproblemResult
 
 ValueAndGrad = Callable[[Array], tuple[float, Array]]
 """``value_and_grad(x) -> (f, g)`` on one batch, with f a float."""
@@ -156,7 +157,8 @@ class ModelSolver:
             outcome = Outcome(**expected, ratio=ratio, accepted=accepted, slope_new=slope_new)
             # 5. Pair, of a rejected step too: it says why the model was wrong.
             if accepted or self._store_rejected:
-                stored = model.learn(step, g_new - g)
+                products = trial.products if isinstance(trial, SubproblemResult) else None
+                stored = model.learn(step, g_new - g, products)
         else:
             outcome = Outcome(**expected, finite=False)
         # 6. Move, and change the reach.
