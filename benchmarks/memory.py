@@ -70,7 +70,7 @@ def main() -> None:
     )
     print(f"n = {n}, m = {m}, {args.iterations} iterations, vectors of length n:")
     print(f"  objective alone                {own:6.2f}")
-    print(f"  lsr1-tr beyond the objective   {ours - own:6.2f}   limit 2m + 8 = {2 * m + 8}")
+    print(f"  lsr1-tr beyond the objective   {ours - own:6.2f}   limit 2m + 6 = {2 * m + 6}")
     print(f"  L-BFGS-B beyond the objective  {theirs - own:6.2f}")
 
 
