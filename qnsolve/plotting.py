@@ -334,7 +334,9 @@ def regions(results: Mapping[str, Any], *, half_width: float | None = None) -> A
     return figure
 
 
-def secular(eigenvalues: Any, gradients: Mapping[str, Any], radius: float) -> Any:
+def secular(
+    eigenvalues: Any, gradients: Mapping[str, Any], radius: float, *, title: str | None = None
+) -> Any:
     r"""Draw the secular equation of the trust region, in both of its forms.
 
     Above: the length :math:`\|p(\sigma)\|` of the step against the multiplier, the radius, and the
@@ -348,6 +350,7 @@ def secular(eigenvalues: Any, gradients: Mapping[str, Any], radius: float) -> An
     gradients : mapping of str to array_like, shape (r,)
         Components of the gradient on the eigenvectors: a line for each.
     radius : float, > 0
+    title : str, optional
 
     Returns
     -------
@@ -413,6 +416,8 @@ def secular(eigenvalues: Any, gradients: Mapping[str, Any], radius: float) -> An
     _dress(below, r"$1/\|p(\sigma)\| - 1/\Delta$", r"multiplier $\sigma$")
     below.set_xlim(sigma[0], sigma[-1])
     _legend_below(figure, above)
+    if title:
+        figure.suptitle(title, color=TEXT, fontsize="medium")
     return figure
 
 

@@ -28,7 +28,8 @@ gradients = {
     "nearly hard": [0.05, 0.6, 0.5],
     "hard": [0.0, 0.6, 0.5],
 }
-figure = plotting.secular(eigenvalues, gradients, radius=1.0)
+title = "Length of the step against the multiplier, and its reciprocal"
+figure = plotting.secular(eigenvalues, gradients, radius=1.0, title=title)
 figure
 
 # %%

@@ -202,6 +202,7 @@ figure = plotting.contours(
     {"our iterates": path},
     xlim=(-1.6, 1.6),
     ylim=(-0.7, 1.7),
+    title="Rosenbrock's function, logarithmic contour lines",
 )
 figure
 
