@@ -129,7 +129,8 @@ def test_dask_and_the_death_of_its_worker(shards):
         np.testing.assert_array_equal(g, expected[1])
         with pytest.raises(distributed.KilledWorker) as caught:
             qnsolve.minimize(ShardSum(dies, range(2), executor, timeout=60.0), x, jac=True)
-        assert caught.value.__notes__ == ["in shard 1 of 2"]
+        # The other task may have been on the worker that died.
+        assert caught.value.__notes__[0] in ("in shard 0 of 2", "in shard 1 of 2")
 
 
 @pytest.mark.parametrize(
