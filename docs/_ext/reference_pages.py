@@ -144,13 +144,17 @@ def first_line(value: object) -> str:
     return escape(" ".join(paragraph.split()))
 
 
+MARKUP = r"(``[^`]*``|:[a-z:]+:`[^`]*`|`[^`]*`_|(?<![\w*])\*[^\s*](?:[^*]*[^\s*])?\*(?![\w*]))"
+"""Literals, roles, links, and words *emphasised*."""
+
+
 def escape(text: str) -> str:
-    """Return prose in which bars, stars and a trailing underscore are only themselves.
+    """Return prose in which bars, single stars and trailing underscores are only themselves.
 
     Citations lose theirs too: they serve a module, and docutils has them for one page only.
     """
     text = re.sub(r"(\[[A-Z]+\])_", r"\1", text)
-    parts = re.split(r"(``[^`]*``|:[a-z:]+:`[^`]*`|`[^`]*`_)", text)
+    parts = re.split(MARKUP, text)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"(?<!\\)([|*])", r"\\\1", parts[i])
         parts[i] = re.sub(r"(?<=\w)_(?=\W|$)|(?<=[|)])_(?=\w)", r"\\_", parts[i])
