@@ -18,6 +18,8 @@ from types import ModuleType
 from numpydoc.docscrape import NumpyDocString
 from sphinx.ext.autodoc.mock import mock
 
+from qnsolve.presets import Preset
+
 PAGES = {
     "qnsolve": "The package",
     "qnsolve.verify": "Certificates",
@@ -28,6 +30,7 @@ PAGES = {
     "qnsolve.profiling": "Profiling",
     "qnsolve.stochastic": "Training on batches",
     "qnsolve.stochastic.options": "Options of training",
+    "qnsolve.stochastic.presets": "Presets of training",
     "qnsolve.stochastic.torch_adapter": "PyTorch modules",
     "qnsolve.stochastic.torch_optim": "PyTorch optimisers",
     "qnsolve.stochastic.jax_adapter": "JAX functions",
@@ -111,7 +114,8 @@ def public_names(module: ModuleType) -> list[str]:
     names = chosen or [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_")
+        and (getattr(value, "__module__", None) == module.__name__ or isinstance(value, Preset))
     ]
     return [
         name
