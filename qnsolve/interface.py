@@ -84,8 +84,8 @@ def minimize(
     scipy.optimize.OptimizeResult
         With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
         ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
-        (:class:`qnsolve.Status`), ``success``, ``message``,
-        ``n_pairs``, ``skipped``, ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.
+        (:class:`qnsolve.Status`), ``success``, ``message``, ``n_pairs``, ``skipped``,
+        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.
 
     Raises
     ------
