@@ -13,7 +13,7 @@ from qnsolve.solvers.arc import (
     within_range,
 )
 from qnsolve.solvers.radius import DoubleOrHalve
-from qnsolve.solvers.trial import Outcome, Trial, length_in_norm
+from qnsolve.solvers.trial import Outcome, Trial
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK
 from qnsolve.solvers.weight import RULES
 from qnsolve.stochastic.options import CubicStepOptions, RegionOptions
@@ -132,6 +132,3 @@ class Weight:
 
     def restore(self, state: dict[str, Any]) -> None:
         self._scale = Scale(**state)
-
-
-__all__ = ["Radius", "Reach", "Weight", "length_in_norm"]

@@ -122,6 +122,8 @@ class ModelSolver:
         info : StepInfo
         """
         x, space, model = state.x, state.space, state.model
+        if product is None and isinstance(model, HessianModel):
+            raise TypeError("a step of newton-tr needs product(x, v), got None")
         # 1. Value and gradient of the batch.  One that is not finite is left out.
         f, g = value_and_grad(x)
         if not all_finite(f, space.norm_inf(g)):

@@ -236,6 +236,8 @@ def train(
     solver = make_solver(method, **options)
     stream = stream_of(batches)
     _check_arguments(loss_and_grad, epochs, callback, step_callback, checkpoint_every)
+    if checkpoint is None and checkpoint_every is not None:
+        raise ValueError("checkpoint_every needs a checkpoint to write to")
     if checkpoint is not None and not isinstance(stream, ResumableBatches):
         raise TypeError(
             "a checkpoint needs batches that can be asked for by number: MiniBatches, a sequence, "

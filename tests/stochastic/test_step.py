@@ -115,7 +115,8 @@ def test_a_batch_that_is_not_finite_changes_nothing(method, bad):
     for f in functions[:3]:
         state, _ = solver.step(state, f, products(f))
     x = state.x
-    state, info = solver.step(state, lambda x: (bad[0], np.full(N_PARAMS, bad[1])))
+    bad_batch = lambda x: (bad[0], np.full(N_PARAMS, bad[1]))  # noqa: E731
+    state, info = solver.step(state, bad_batch, lambda x, v: v)
     assert state.x is x
     assert not info.finite
     assert not info.accepted
@@ -162,3 +163,10 @@ def test_a_fixed_diagonal_norm():
     solver = make_solver(norm=DiagonalNorm(d), initial_rate=0.01)
     state, _ = solver.step(solver.init(start()), f)
     np.testing.assert_allclose(state.x, start() - 0.01 * f(start())[1] / d, rtol=64 * EPS)
+
+
+def test_newton_needs_products():
+    (f, *_) = batch_functions(1)
+    solver = make_solver("newton-tr")
+    with pytest.raises(TypeError, match="needs product"):
+        solver.step(solver.init(start()), f)

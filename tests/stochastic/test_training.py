@@ -192,6 +192,7 @@ def test_no_epoch():
         ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
         ({"epochs": -1}, ValueError, "epochs must be at least 0"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be"),
+        ({"checkpoint_every": 5}, ValueError, "needs a checkpoint to write to"),
         ({"method": "adam"}, ValueError, "method must be one of"),
         ({"memry": 3}, TypeError, "did you mean 'memory'"),
         ({"norm": "l3"}, ValueError, "norm must be one of"),
