@@ -273,7 +273,8 @@ def draw(path: Path, title: str, runs: list[list[Row]], score: str) -> None:
         finite = [score for score in scores if math.isfinite(score)]
         low, high = min(finite), max(finite)
         for axis, unit in zip(pair, ("epochs", "gradients, in passes over the data"), strict=True):
-            axis.set(xlabel=unit, ylabel=score, title=f"{problem}, batch {batch:,}")
+            axis.set(xlabel=unit, ylabel=score)
+            axis.set_title(f"{problem}, batch {batch:,}", fontsize=9)
             # The first measurements would leave no room for the differences at the end.
             axis.set_ylim(0.95 * low, min(high, 4.0 * max(low, 0.05 * high)))
             axis.grid(alpha=0.3)
