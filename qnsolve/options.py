@@ -116,6 +116,14 @@ def _at_least(low: int, *, optional: bool = False) -> _Number:
     return _Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
 
 
+def _which_rejected(name: str, value: Any) -> bool | str:
+    if not isinstance(value, str):
+        return _flag(name, value)
+    if value != "near":
+        raise ValueError(f'{name} must be True, False or "near", got {value!r}')
+    return value
+
+
 def _one_of(*names: str) -> Callable[[str, Any], str]:
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str):
@@ -255,9 +263,10 @@ class ModelOptions(SolverOptions):
         Curvature of the model off the stored pairs, B0 = gamma I (gamma A in the norm of A): a
         number, the name of a rule or a rule (:mod:`qnsolve.quasi_newton.scaling`).  Default
         "window-max" (ACM Algorithm 1030).
-    store_rejected : bool
+    store_rejected : bool or "near"
         Offer the pair of a rejected step to the memory too: it says where the model was wrong.
-        Default True, as in Nocedal and Wright (2006), Algorithm 6.2.
+        True is Algorithm 6.2 of Nocedal and Wright (2006).  Default "near": unless f grew by more
+        than 1e6 times the decrease predicted, for such a pair would drown the others.
     modified_secant : bool
         Offer (s, y + theta s / s's), whose curvature along s is that at the end of the step, by the
         cubic through both ends, in place of its mean (Zhang, Deng and Chen 1999).  Default False.
@@ -269,7 +278,7 @@ class ModelOptions(SolverOptions):
     """
 
     gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
-    store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
+    store_rejected: bool | str = field(default="near", metadata=_checked_by(_which_rejected))
     modified_secant: bool = field(default=False, metadata=_checked_by(_flag))
     matrix: Callable | None = field(default=None, metadata=_checked_by(_rule))
     first_step: Callable | None = field(default=None, metadata=_checked_by(_rule))

@@ -27,8 +27,7 @@ from qnsolve.solvers.local_model import LocalModel
 from qnsolve.subproblem.model import SubproblemResult
 
 FAR_OFF = 1e6
-"""Increases of f, in units of the predicted decrease, beyond which a rejected trial says nothing of
-the function at the iterate: the curvature of its pair would drown that of all others."""
+"""Increase of f, in units of the predicted decrease, beyond which a step is not near."""
 
 
 class Trial(Protocol):
@@ -120,7 +119,8 @@ def try_step(
     )
     fall = at.f - f_new
     # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
-    offered = accepted or (options.store_rejected and ratio > -FAR_OFF)
+    near = options.store_rejected == "near" and ratio > -FAR_OFF
+    offered = accepted or near or options.store_rejected is True
     theta = 0.0
     if options.modified_secant:
         theta = secant_correction(slope, slope_new, reduction, at.f)
