@@ -1,7 +1,7 @@
 """Large problems: evaluations and time of qnsolve beside SciPy's L-BFGS-B.
 
     python benchmarks/large.py [--methods METHOD ...] [--memory 10] [--repeats 3] [--name REGEX]
-        [--max-n N] [--markdown]
+        [--min-n N] [--max-n N] [--markdown]
 
 A run ends where ||g||_inf <= 1e-5 min(1, ||g0||_inf).  Where the start's gradient is small, as of a
 mean over samples or of a fine grid, 1e-5 alone would ask for little; where it is large, 1e-5 times
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--name", default="", metavar="REGEX")
+    parser.add_argument("--min-n", type=int, default=1)
     parser.add_argument("--max-n", type=int, default=10**9)
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
@@ -139,7 +140,7 @@ def main() -> None:
     rows = []
     kept: dict[str, list[tuple[float, float]]] = {method: [] for method in args.methods}
     for name, n in CASES:
-        if n > args.max_n or not re.search(args.name, name):
+        if not args.min_n <= n <= args.max_n or not re.search(args.name, name):
             continue
         outcomes = interleaved(get_problem(name, n), args.methods, args.memory, args.repeats)
         theirs = outcomes[REFERENCE]

@@ -102,14 +102,7 @@ def convergence(
     _dress(value_axes, value_label)
     _dress(gradient_axes, gradient_label)
     if len(runs) > 1:
-        figure.legend(
-            *value_axes.get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=len(runs),
-            frameon=False,
-            labelcolor=TEXT,
-            handlelength=3.0,
-        )
+        _legend_below(figure, value_axes)
     if title:
         figure.suptitle(title, color=TEXT, fontsize="medium")
     return figure
@@ -187,14 +180,7 @@ def profiles(
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=min(4, len(costs)),
-        frameon=False,
-        labelcolor=TEXT,
-        handlelength=3.0,
-    )
+    _legend_below(figure, figure.axes[0])
     if title:
         figure.suptitle(title, color=TEXT, fontsize="medium")
     return figure
@@ -587,13 +573,17 @@ def _shade(axes: Any, result: Any) -> None:
     axes.contour(x, y, lengths, levels=[radius], colors=[COLOURS[0]], linewidths=1.6)
 
 
+LEGEND_WIDTH = 80
+"""Characters of names that fit on a line below a figure."""
+
+
 def _legend_below(figure: Any, axes: Any) -> None:
     handles, names = axes.get_legend_handles_labels()
     figure.legend(
         handles,
         names,
         loc="outside lower center",
-        ncols=min(4, max(1, len(names))),
+        ncols=max(1, min(4, len(names), LEGEND_WIDTH // max(map(len, names), default=1))),
         frameon=False,
         labelcolor=TEXT,
         handlelength=2.6,
