@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +94,7 @@ class LSR1(CompactMatrix):
         )
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        inner = _inner_matrix(blocks, gamma)
+        inner = self._inner_matrix(blocks, gamma)
         # 1. The matrix of the other pairs, and w = M_old^{-1} Psi_old' s.
         old = Inner(inner.scaled[:-1, :-1], inner.scale[:-1], inner.unit)
         if not old.usable:
@@ -119,8 +118,16 @@ class LSR1(CompactMatrix):
         return UpdateStatus.STORED
 
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        inner = _inner_matrix(blocks, gamma)
+        inner = self._inner_matrix(blocks, gamma)
         return Inner(inner.scaled, inner.scale, inner.unit)
+
+    _latest: tuple[GramBlocks, float, InnerMatrix] | None = None
+
+    def _inner_matrix(self, blocks: GramBlocks, gamma: float) -> InnerMatrix:
+        # Kept: the judgement of a pair and the factorisation that follows ask for the same one.
+        if self._latest is None or self._latest[0] is not blocks or self._latest[1] != gamma:
+            self._latest = blocks, gamma, _inner_matrix(blocks, gamma)
+        return self._latest[2]
 
     def _columns(self) -> Columns:
         rows = self.pairs.s_rows
@@ -144,8 +151,6 @@ class InnerMatrix(NamedTuple):
     unit: float
 
 
-# The judgement of a pair and the factorisation that follows ask for the same one.
-@lru_cache(maxsize=1)
 def _inner_matrix(blocks: GramBlocks, gamma: float) -> InnerMatrix:
     M = blocks.lower_mirrored - gamma * blocks.SS
     lengths, columns = blocks.s_norms, _column_scale(blocks, gamma)
