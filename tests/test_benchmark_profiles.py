@@ -23,6 +23,8 @@ SCRIPT = Path(qnsolve.__file__).parents[1] / "benchmarks" / "profiles.py"
 pytestmark = [
     pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not beside the package"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked processes"),
+    # JAX, once another test has imported it, warns of every fork; the forked runs do not use it.
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
 ]
 
 
