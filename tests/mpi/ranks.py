@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 
 import numpy as np
 from mpi4py import MPI as library
 
 import qnsolve
 from qnsolve import DiagonalNorm
-from qnsolve.comm import MPI
+from qnsolve.comm import MPI, RankError
 
 N = 60
 WORLD = library.COMM_WORLD
@@ -135,16 +136,22 @@ def failing(where):
         start = start.astype(np.float32)
     if where == "norm":
         options["norm"] = DiagonalNorm(np.ones(len(start) + (RANK == SIZE - 1)))
-    qnsolve.minimize(
-        fun,
-        start,
-        jac=True,
-        method="newton-tr" if where == "hessp" else None,
-        hessp=hessp if where == "hessp" else None,
-        callback=lambda x: fail("callback"),
-        comm=WORLD,
-        options=options,
-    )
+    try:
+        qnsolve.minimize(
+            fun,
+            start,
+            jac=True,
+            method="newton-tr" if where == "hessp" else None,
+            hessp=hessp if where == "hessp" else None,
+            callback=lambda x: fail("callback"),
+            comm=WORLD,
+            options=options,
+        )
+    except (TypeError, ValueError, RankError):
+        traceback.print_exc()
+        # mpiexec kills the others once one has ended; each shall have said why before.
+        WORLD.Barrier()
+        sys.exit(1)
 
 
 def stopping(_):
