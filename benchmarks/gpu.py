@@ -125,7 +125,7 @@ class Chain:
     """f = sum_i d_i x_i^2 / 2 + (x_i^2 - 1)^2 / 4, its parts in one vector and one temporary."""
 
     def __init__(self, library: Library, n: int, dtype: str) -> None:
-        self.library = library
+        self._synchronise = library.synchronise
         # Made on the device, or 10^8 numbers would have to be carried there.
         xp, place = library.namespace, {} if library.device is None else {"device": library.device}
         ramp = xp.arange(n, dtype=getattr(xp, dtype), **place)
@@ -137,7 +137,7 @@ class Chain:
         self.ended: list[float] = []
 
     def __call__(self, x: Any) -> tuple[Any, Any]:
-        self.library.synchronise()
+        self._synchronise()
         self.begun.append(time.perf_counter())
         wall = x * x
         wall -= 1.0
@@ -147,7 +147,7 @@ class Chain:
         wall *= 0.25
         wall += 0.5 * self.d * x * x
         value = wall.sum()
-        self.library.synchronise()
+        self._synchronise()
         self.ended.append(time.perf_counter())
         return value, g
 

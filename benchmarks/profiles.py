@@ -65,7 +65,7 @@ class Cache:
             for line in path.read_text().splitlines():
                 try:
                     run = Run(**json.loads(line))
-                except ValueError:  # a line that an interrupted session left unfinished
+                except ValueError:  # a line that an interrupted campaign left unfinished
                     continue
                 self._runs[key_of(run)] = run
 
