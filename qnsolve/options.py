@@ -37,7 +37,7 @@ SCIPY_NAMES = {"maxcor": "memory", "eta": "accept"}
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
     """Checks and converts a number; `wanted` says in words what `holds` tests."""
 
     kind: type
@@ -56,13 +56,13 @@ class _Number:
         return self.kind(value)
 
 
-def _flag(name: str, value: Any) -> bool:
+def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")
     return bool(value)
 
 
-def _norm(*names: str) -> Callable[[str, Any], Any]:
+def check_norm(*names: str) -> Callable[[str, Any], Any]:
     def check(name: str, value: Any) -> Any:
         wanted = f"{name} must be one of {names} or a DiagonalNorm"
         if isinstance(value, DiagonalNorm):
@@ -76,13 +76,13 @@ def _norm(*names: str) -> Callable[[str, Any], Any]:
     return check
 
 
-def _rule(name: str, value: Any) -> Any:
+def check_rule(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a callable or None, got {type(value).__name__}")
     return value
 
 
-def _weight_rule(name: str, value: Any) -> Any:
+def check_weight_rule(name: str, value: Any) -> Any:
     wanted = f"{name} must be one of {WEIGHT_RULES} or a callable"
     if isinstance(value, str) and value not in WEIGHT_RULES:
         raise ValueError(f"{wanted}, got {value!r}")
@@ -91,20 +91,20 @@ def _weight_rule(name: str, value: Any) -> Any:
     return value
 
 
-def _initial_radius(name: str, value: Any) -> float | str | None:
+def check_initial_radius(name: str, value: Any) -> float | str | None:
     if not isinstance(value, str):
-        return _RADIUS(name, value)
+        return RADIUS(name, value)
     if value != "gradient":
         raise ValueError(f'{name} must be a number > 0, "gradient" or None, got {value!r}')
     return value
 
 
-def _gamma(name: str, value: Any) -> Any:
+def check_gamma(name: str, value: Any) -> Any:
     resolve_rule(value)  # raises; the solver resolves it again for its own matrix
     return value
 
 
-def _positive_gamma(name: str, value: Any) -> Any:
+def check_positive_gamma(name: str, value: Any) -> Any:
     if value is not None:
         rule = resolve_rule(value)
         if isinstance(rule, Constant) and not rule.value > 0.0:
@@ -112,19 +112,19 @@ def _positive_gamma(name: str, value: Any) -> Any:
     return value
 
 
-def _at_least(low: int, *, optional: bool = False) -> _Number:
-    return _Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
+def at_least(low: int, *, optional: bool = False) -> Number:
+    return Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
 
 
-def _which_rejected(name: str, value: Any) -> bool | str:
+def check_which_rejected(name: str, value: Any) -> bool | str:
     if not isinstance(value, str):
-        return _flag(name, value)
+        return check_flag(name, value)
     if value != "near":
         raise ValueError(f'{name} must be True, False or "near", got {value!r}')
     return value
 
 
-def _one_of(*names: str) -> Callable[[str, Any], str]:
+def check_one_of(*names: str) -> Callable[[str, Any], str]:
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str):
             raise TypeError(f"{name} must be one of {names}, got {type(value).__name__}")
@@ -135,16 +135,16 @@ def _one_of(*names: str) -> Callable[[str, Any], str]:
     return check
 
 
-_TOLERANCE = _Number(float, "a number >= 0", lambda value: value >= 0)
-_OPTIONAL_TOLERANCE = _Number(float, "a number >= 0 or None", lambda value: value >= 0, True)
-_SECONDS = _Number(float, "a number of seconds > 0 or None", lambda value: value > 0, True)
-_POSITIVE = _Number(float, "a number > 0", lambda value: value > 0)
-_RADIUS = _Number(float, "a finite number > 0 or None", lambda value: 0 < value < math.inf, True)
-_FROM_ZERO_TO_ONE = _Number(float, "a number in [0, 1)", lambda value: 0 <= value < 1)
-_BETWEEN_ZERO_AND_ONE = _Number(float, "a number in (0, 1)", lambda value: 0 < value < 1)
+TOLERANCE = Number(float, "a number >= 0", lambda value: value >= 0)
+OPTIONAL_TOLERANCE = Number(float, "a number >= 0 or None", lambda value: value >= 0, True)
+SECONDS = Number(float, "a number of seconds > 0 or None", lambda value: value > 0, True)
+POSITIVE = Number(float, "a number > 0", lambda value: value > 0)
+RADIUS = Number(float, "a finite number > 0 or None", lambda value: 0 < value < math.inf, True)
+FROM_ZERO_TO_ONE = Number(float, "a number in [0, 1)", lambda value: 0 <= value < 1)
+BETWEEN_ZERO_AND_ONE = Number(float, "a number in (0, 1)", lambda value: 0 < value < 1)
 
 
-def _norm_bounds(name: str, value: Any) -> tuple[float, float]:
+def check_norm_bounds(name: str, value: Any) -> tuple[float, float]:
     wanted = f"{name} must be a pair of numbers 0 < low <= high with a finite low"
     pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not all(isinstance(bound, Real) for bound in value):
@@ -155,7 +155,7 @@ def _norm_bounds(name: str, value: Any) -> tuple[float, float]:
     return low, high
 
 
-def _checked_by(check: Callable[[str, Any], Any]) -> dict[str, Any]:
+def checked_by(check: Callable[[str, Any], Any]) -> dict[str, Any]:
     """Return the metadata of a field whose values `check` tests and converts."""
     return {"check": check}
 
@@ -207,15 +207,15 @@ class SolverOptions:
     TypeError: unknown option 'maxfun'; did you mean 'maxfev'?
     """
 
-    memory: int = field(default=10, metadata=_checked_by(_at_least(1)))
-    gtol: float | None = field(default=None, metadata=_checked_by(_OPTIONAL_TOLERANCE))
-    ftol: float = field(default=0.0, metadata=_checked_by(_TOLERANCE))
-    xtol: float | None = field(default=None, metadata=_checked_by(_OPTIONAL_TOLERANCE))
-    maxiter: int = field(default=15000, metadata=_checked_by(_at_least(0)))
-    maxfev: int | None = field(default=None, metadata=_checked_by(_at_least(1, optional=True)))
-    maxtime: float | None = field(default=None, metadata=_checked_by(_SECONDS))
-    disp: bool = field(default=False, metadata=_checked_by(_flag))
-    history: bool = field(default=False, metadata=_checked_by(_flag))
+    memory: int = field(default=10, metadata=checked_by(at_least(1)))
+    gtol: float | None = field(default=None, metadata=checked_by(OPTIONAL_TOLERANCE))
+    ftol: float = field(default=0.0, metadata=checked_by(TOLERANCE))
+    xtol: float | None = field(default=None, metadata=checked_by(OPTIONAL_TOLERANCE))
+    maxiter: int = field(default=15000, metadata=checked_by(at_least(0)))
+    maxfev: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
+    maxtime: float | None = field(default=None, metadata=checked_by(SECONDS))
+    disp: bool = field(default=False, metadata=checked_by(check_flag))
+    history: bool = field(default=False, metadata=checked_by(check_flag))
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -245,7 +245,7 @@ class SolverOptions:
         names = [option.name for option in fields(cls)]
         for name in given:
             if name not in names:
-                raise TypeError(f"unknown option {name!r}; {_suggestion(name, names)}")
+                raise TypeError(f"unknown option {name!r}; {suggestion(name, names)}")
         if given.get("gtol") is None:
             given["gtol"] = max(GTOL, eps ** (1 / 3)) if tol is None else tol
         if given.get("xtol") is None:
@@ -277,11 +277,11 @@ class ModelOptions(SolverOptions):
         Replaces the model's first step (:mod:`qnsolve.solvers.first_step`).  Default None.
     """
 
-    gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
-    store_rejected: bool | str = field(default="near", metadata=_checked_by(_which_rejected))
-    modified_secant: bool = field(default=False, metadata=_checked_by(_flag))
-    matrix: Callable | None = field(default=None, metadata=_checked_by(_rule))
-    first_step: Callable | None = field(default=None, metadata=_checked_by(_rule))
+    gamma: float | str | GammaRule = field(default="window-max", metadata=checked_by(check_gamma))
+    store_rejected: bool | str = field(default="near", metadata=checked_by(check_which_rejected))
+    modified_secant: bool = field(default=False, metadata=checked_by(check_flag))
+    matrix: Callable | None = field(default=None, metadata=checked_by(check_rule))
+    first_step: Callable | None = field(default=None, metadata=checked_by(check_rule))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,12 +320,14 @@ class RadiusOptions(SolverOptions):
     ValueError: accept must be <= shrink_below, got 0.2 and 0.1
     """
 
-    initial_radius: float | str | None = field(default=None, metadata=_checked_by(_initial_radius))
-    max_radius: float = field(default=math.inf, metadata=_checked_by(_POSITIVE))
-    radius_rule: Callable | None = field(default=None, metadata=_checked_by(_rule))
-    accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
-    shrink_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    grow_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    initial_radius: float | str | None = field(
+        default=None, metadata=checked_by(check_initial_radius)
+    )
+    max_radius: float = field(default=math.inf, metadata=checked_by(POSITIVE))
+    radius_rule: Callable | None = field(default=None, metadata=checked_by(check_rule))
+    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
+    shrink_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    grow_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -356,7 +358,7 @@ class TrustRegionOptions(RadiusOptions, ModelOptions):
         Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
     """
 
-    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*REGION_NORMS)))
+    norm: str | DiagonalNorm = field(default="l2", metadata=checked_by(check_norm(*REGION_NORMS)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,11 +375,11 @@ class HybridOptions(TrustRegionOptions):
     20
     """
 
-    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
+    memory: int = field(default=20, metadata=checked_by(at_least(1)))
     gamma: float | str | GammaRule | None = field(
-        default=None, metadata=_checked_by(_positive_gamma)
+        default=None, metadata=checked_by(check_positive_gamma)
     )
-    modified_secant: bool = field(default=True, metadata=_checked_by(_flag))
+    modified_secant: bool = field(default=True, metadata=checked_by(check_flag))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,17 +417,15 @@ class NewtonOptions(RadiusOptions):
     ValueError: norm must be one of ('l2', 'adagrad', 'rmsprop') or a DiagonalNorm, got 'adam'
     """
 
-    norm: str | DiagonalNorm = field(default="l2", metadata=_checked_by(_norm(*NEWTON_NORMS)))
-    decay: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    norm: str | DiagonalNorm = field(default="l2", metadata=checked_by(check_norm(*NEWTON_NORMS)))
+    decay: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     norm_bounds: tuple[float, float] = field(
-        default=(1e-4, 1.0), metadata=_checked_by(_norm_bounds)
+        default=(1e-4, 1.0), metadata=checked_by(check_norm_bounds)
     )
-    normalise: bool = field(default=True, metadata=_checked_by(_flag))
-    inner: str = field(default="steihaug", metadata=_checked_by(_one_of("steihaug", "gltr")))
-    inner_maxiter: int | None = field(
-        default=None, metadata=_checked_by(_at_least(1, optional=True))
-    )
-    forcing: float = field(default=0.5, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    normalise: bool = field(default=True, metadata=checked_by(check_flag))
+    inner: str = field(default="steihaug", metadata=checked_by(check_one_of("steihaug", "gltr")))
+    inner_maxiter: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
+    forcing: float = field(default=0.5, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     # There are no pairs to store or to modify.
     store_rejected: ClassVar[bool] = False
     modified_secant: ClassVar[bool] = False
@@ -470,14 +470,16 @@ class CubicOptions(ModelOptions):
     """
 
     norm: str | DiagonalNorm = field(
-        default="shape", metadata=_checked_by(_norm(*REGULARISER_NORMS))
+        default="shape", metadata=checked_by(check_norm(*REGULARISER_NORMS))
     )
-    initial_weight: float | None = field(default=None, metadata=_checked_by(_RADIUS))
-    weight_rule: str | Callable = field(default="interpolation", metadata=_checked_by(_weight_rule))
-    accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
-    grow_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    shrink_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    longest_step: float = field(default=100.0, metadata=_checked_by(_POSITIVE))
+    initial_weight: float | None = field(default=None, metadata=checked_by(RADIUS))
+    weight_rule: str | Callable = field(
+        default="interpolation", metadata=checked_by(check_weight_rule)
+    )
+    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
+    grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -530,12 +532,14 @@ class LineSearchOptions(SolverOptions):
     ValueError: decrease must be < curvature, got 0.5 and 0.1
     """
 
-    gamma: float | str | GammaRule = field(default="window-max", metadata=_checked_by(_gamma))
-    initial_step: float | None = field(default=None, metadata=_checked_by(_RADIUS))
-    first_trial: str = field(default="unit", metadata=_checked_by(_one_of("unit", "previous")))
-    modify: str = field(default="indefinite", metadata=_checked_by(_one_of("indefinite", "ascent")))
-    decrease: float = field(default=1e-4, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    curvature: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    gamma: float | str | GammaRule = field(default="window-max", metadata=checked_by(check_gamma))
+    initial_step: float | None = field(default=None, metadata=checked_by(RADIUS))
+    first_trial: str = field(default="unit", metadata=checked_by(check_one_of("unit", "previous")))
+    modify: str = field(
+        default="indefinite", metadata=checked_by(check_one_of("indefinite", "ascent"))
+    )
+    decrease: float = field(default=1e-4, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    curvature: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -545,7 +549,7 @@ class LineSearchOptions(SolverOptions):
             )
 
 
-def _suggestion(name: str, names: list[str]) -> str:
+def suggestion(name: str, names: list[str]) -> str:
     known = SCIPY_NAMES.get(name)
     near = [known] if known in names else difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(names)}"

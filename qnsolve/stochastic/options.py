@@ -8,19 +8,19 @@ from typing import Any, Self
 
 from qnsolve.norms import DiagonalNorm
 from qnsolve.options import (
-    _BETWEEN_ZERO_AND_ONE,
-    _FROM_ZERO_TO_ONE,
-    _POSITIVE,
-    _RADIUS,
-    _at_least,
-    _checked_by,
-    _flag,
-    _gamma,
-    _norm,
-    _Number,
-    _one_of,
-    _suggestion,
-    _weight_rule,
+    BETWEEN_ZERO_AND_ONE,
+    FROM_ZERO_TO_ONE,
+    POSITIVE,
+    RADIUS,
+    Number,
+    at_least,
+    check_flag,
+    check_gamma,
+    check_norm,
+    check_one_of,
+    check_weight_rule,
+    checked_by,
+    suggestion,
 )
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -32,7 +32,7 @@ from qnsolve.stochastic.scaling import PartOfLatest
 NORMS = ("l2", *MOMENTS)
 """Named norms of the region."""
 
-_LARGER_THAN_ONE = _Number(float, "a number > 1", lambda value: value > 1)
+_LARGER_THAN_ONE = Number(float, "a number > 1", lambda value: value > 1)
 
 
 def _factory(name: str, value: Any) -> Any:
@@ -79,12 +79,12 @@ class StepOptions:
     TypeError: unknown option 'beta'; the options are overlap, norm, decay, ...
     """
 
-    overlap: bool = field(default=True, metadata=_checked_by(_flag))
-    norm: str | DiagonalNorm = field(default="adam", metadata=_checked_by(_norm(*NORMS)))
-    decay: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    epsilon: float = field(default=1e-8, metadata=_checked_by(_POSITIVE))
-    initial_rate: float = field(default=1e-3, metadata=_checked_by(_POSITIVE))
-    accept: float = field(default=1e-4, metadata=_checked_by(_FROM_ZERO_TO_ONE))
+    overlap: bool = field(default=True, metadata=checked_by(check_flag))
+    norm: str | DiagonalNorm = field(default="adam", metadata=checked_by(check_norm(*NORMS)))
+    decay: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    epsilon: float = field(default=1e-8, metadata=checked_by(POSITIVE))
+    initial_rate: float = field(default=1e-3, metadata=checked_by(POSITIVE))
+    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -97,7 +97,7 @@ class StepOptions:
         names = [option.name for option in fields(cls)]
         for name in options:
             if name not in names:
-                raise TypeError(f"unknown option {name!r}; {_suggestion(name, names)}")
+                raise TypeError(f"unknown option {name!r}; {suggestion(name, names)}")
         return cls(**options)
 
 
@@ -123,14 +123,16 @@ class MatrixOptions(StepOptions):
         Offer the pair of a rejected step to the memory too.  Default True.
     """
 
-    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
+    memory: int = field(default=20, metadata=checked_by(at_least(1)))
     matrix: MatrixFactory = field(
         default=Build(HybridLSR1, {"re_applied": 3, "negative": "drop"}),
-        metadata=_checked_by(_factory),
+        metadata=checked_by(_factory),
     )
-    gamma: float | str | GammaRule = field(default=PartOfLatest(0.5), metadata=_checked_by(_gamma))
-    refresh: int = field(default=3, metadata=_checked_by(_at_least(1)))
-    store_rejected: bool = field(default=True, metadata=_checked_by(_flag))
+    gamma: float | str | GammaRule = field(
+        default=PartOfLatest(0.5), metadata=checked_by(check_gamma)
+    )
+    refresh: int = field(default=3, metadata=checked_by(at_least(1)))
+    store_rejected: bool = field(default=True, metadata=checked_by(check_flag))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +157,14 @@ class RegionOptions(StepOptions):
         Part of the radius that a step must have used for the radius to grow.  Default 0.8.
     """
 
-    initial_radius: float | None = field(default=None, metadata=_checked_by(_RADIUS))
-    min_radius: float = field(default=1e-10, metadata=_checked_by(_POSITIVE))
-    max_radius: float = field(default=1e3, metadata=_checked_by(_POSITIVE))
-    shrink_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    grow_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    shrink: float = field(default=0.5, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    grow: float = field(default=2.0, metadata=_checked_by(_LARGER_THAN_ONE))
-    long_step: float = field(default=0.8, metadata=_checked_by(_FROM_ZERO_TO_ONE))
+    initial_radius: float | None = field(default=None, metadata=checked_by(RADIUS))
+    min_radius: float = field(default=1e-10, metadata=checked_by(POSITIVE))
+    max_radius: float = field(default=1e3, metadata=checked_by(POSITIVE))
+    shrink_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    grow_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    shrink: float = field(default=0.5, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    grow: float = field(default=2.0, metadata=checked_by(_LARGER_THAN_ONE))
+    long_step: float = field(default=0.8, metadata=checked_by(FROM_ZERO_TO_ONE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,8 +194,8 @@ class LSR1StepOptions(TrustRegionStepOptions):
     matrices were indefinite, and a quarter of the steps rejected.
     """
 
-    matrix: MatrixFactory = field(default=Build(LSR1), metadata=_checked_by(_factory))
-    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=_checked_by(_gamma))
+    matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
+    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=checked_by(check_gamma))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +220,14 @@ class CubicStepOptions(MatrixOptions):
         evaluated; the weight is raised instead.  Default 100.
     """
 
-    matrix: MatrixFactory = field(default=Build(LSR1), metadata=_checked_by(_factory))
-    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=_checked_by(_gamma))
-    regulariser: str = field(default="shape", metadata=_checked_by(_one_of("shape", "l2")))
-    initial_weight: float | None = field(default=None, metadata=_checked_by(_RADIUS))
-    weight_rule: Any = field(default="arcs", metadata=_checked_by(_weight_rule))
-    grow_below: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    shrink_above: float = field(default=0.75, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    longest_step: float = field(default=100.0, metadata=_checked_by(_POSITIVE))
+    matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
+    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=checked_by(check_gamma))
+    regulariser: str = field(default="shape", metadata=checked_by(check_one_of("shape", "l2")))
+    initial_weight: float | None = field(default=None, metadata=checked_by(RADIUS))
+    weight_rule: Any = field(default="arcs", metadata=checked_by(check_weight_rule))
+    grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,9 +245,9 @@ class NewtonStepOptions(RegionOptions):
         The inner solver stops where the residual is this part of the gradient.  Default 0.1.
     """
 
-    inner: str = field(default="steihaug", metadata=_checked_by(_one_of("steihaug", "gltr")))
-    inner_maxiter: int = field(default=10, metadata=_checked_by(_at_least(1)))
-    forcing: float = field(default=0.1, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    inner: str = field(default="steihaug", metadata=checked_by(check_one_of("steihaug", "gltr")))
+    inner_maxiter: int = field(default=10, metadata=checked_by(at_least(1)))
+    forcing: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,11 +264,13 @@ class LineSearchStepOptions(StepOptions):
         c1 and c2 of the strong Wolfe conditions on the batch.  Default 1e-4 and 0.9.
     """
 
-    norm: str = field(default="l2", metadata=_checked_by(_one_of("l2")))
-    memory: int = field(default=20, metadata=_checked_by(_at_least(1)))
-    gamma: float | str | GammaRule = field(default=PartOfLatest(0.5), metadata=_checked_by(_gamma))
-    decrease: float = field(default=1e-4, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
-    curvature: float = field(default=0.9, metadata=_checked_by(_BETWEEN_ZERO_AND_ONE))
+    norm: str = field(default="l2", metadata=checked_by(check_one_of("l2")))
+    memory: int = field(default=20, metadata=checked_by(at_least(1)))
+    gamma: float | str | GammaRule = field(
+        default=PartOfLatest(0.5), metadata=checked_by(check_gamma)
+    )
+    decrease: float = field(default=1e-4, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    curvature: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
