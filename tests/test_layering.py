@@ -19,6 +19,7 @@ LAYERS = {
     "qnsolve.array": 0,
     "qnsolve.comm": 0,
     "qnsolve.result": 0,
+    "qnsolve.checkpoint": 0,
     "qnsolve.norms": 0,
     "qnsolve.quasi_newton": 1,
     "qnsolve.subproblem": 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -216,6 +216,48 @@ class CompactMatrix:
             self.pairs.store(s, y, pair, chosen.kept)
             self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
         return chosen.status
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as plain values and arrays, for :meth:`restore`.
+
+        The rows of the pairs are not copied: write them down before the next update.
+        """
+        return {
+            "pairs": self.pairs.snapshot(),
+            "ratios": np.array(self._ratios, dtype=float),
+            "gamma": float(self._gamma),
+            "initial_gamma": self._initial_gamma,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of a matrix that was made with the same arguments, bit for bit.
+
+        Offering its pairs would not do: their Gram matrix was made with the memory as it was then,
+        and a pair that was taken then may be refused now.
+
+        Raises
+        ------
+        ValueError
+            If the state has more pairs than there is room for, or pairs of another length.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from qnsolve import LSR1
+        >>> B, C = LSR1(2), LSR1(2)
+        >>> B.update(np.array([1.0, 0.0]), np.array([-2.0, 0.0])).stored
+        True
+        >>> C.restore(B.snapshot())
+        >>> C @ np.array([1.0, 1.0])
+        array([-2.,  1.])
+        """
+        self._initial_gamma = state["initial_gamma"]
+        self.reset()
+        self.pairs.restore(state["pairs"])
+        self._ratios.extend(float(ratio) for ratio in state["ratios"])
+        self._gamma = state["gamma"]
+        if self.n_pairs:
+            self._inner = self._factor(self.pairs.blocks(), self._gamma)
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""

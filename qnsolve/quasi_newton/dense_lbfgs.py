@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from qnsolve.array import Array
@@ -74,6 +75,15 @@ class DenseLBFGS(LBFGS):
         """Forget all pairs, and the largest curvature with them."""
         super().reset(gamma)
         self._largest = 0.0
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, with the largest curvature in it."""
+        return {**super().snapshot(), "largest": self._largest}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of another matrix; see :meth:`LSR1.restore`."""
+        super().restore(state)
+        self._largest = state["largest"]
 
     def update(self, s: Array, y: Array, **known: Any) -> UpdateStatus:
         """Offer the pair (s, y); see :meth:`LSR1.update`."""

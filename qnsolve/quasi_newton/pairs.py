@@ -7,9 +7,10 @@ slot p.  Rows are written once and never moved; a pair's age lives in the order 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -215,6 +216,32 @@ class PairMemory:
         self._order, self._used = [], 0
         self._s_rows = self._blocks = None
         self.version += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`; the rows are not copied."""
+        order = np.array(self._order, dtype=np.int64)
+        return {"rows": self.rows, "gram": self.gram, "order": order}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to a state of a memory with the same arguments.
+
+        Raises
+        ------
+        ValueError
+            If it has more rows than there is room for, or rows of another length.
+        """
+        rows = state["rows"]
+        used = rows.shape[0] // 2
+        if used > self.capacity or rows.shape[1] != self.space.length:
+            raise ValueError(
+                f"the state has {used} pairs of length {rows.shape[1]}, the matrix has room for "
+                f"{self.capacity} of length {self.space.length}"
+            )
+        self.clear()
+        for index in range(2 * used):
+            self._block = set_row(self._block, index, rows[index, :])
+        self._gram[: 2 * used, : 2 * used] = state["gram"]
+        self._order, self._used = [int(slot) for slot in state["order"]], used
 
     def with_newest(
         self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None

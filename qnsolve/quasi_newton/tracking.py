@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,14 @@ class TrackedGradient:
     def of(cls, g: Array, pairs: PairMemory) -> TrackedGradient:
         """Return `g` tracked from scratch."""
         return cls(g, pairs.space.norm(g), pairs.products(g), pairs)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is known of the vector, for :meth:`restore`."""
+        return {"norm": self.norm, "products": self.products}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what another one knew of the same vector."""
+        self.norm, self.products = state["norm"], state["products"]
 
     def change_to(self, g_new: Array, norm_new: float) -> tuple[TrackedGradient, Array, np.ndarray]:
         """Return `g_new`, of norm `norm_new`, tracked; ``y = g_new - g``; and W y.

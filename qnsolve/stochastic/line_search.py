@@ -10,7 +10,6 @@ import numpy as np
 
 from qnsolve.array import Array, VectorSpace
 from qnsolve.quasi_newton.inverse import InverseLSR1
-from qnsolve.quasi_newton.snapshot import restore, snapshot
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.solvers.common import all_finite
 from qnsolve.solvers.wolfe import Trial, strong_wolfe
@@ -117,11 +116,11 @@ class LineSearchSolver:
 
     def snapshot(self, state: LineSearchState) -> dict[str, Any]:
         """Return `state` as nested dictionaries of numbers and arrays."""
-        return {"x": state.x, "matrix": snapshot(state.matrix), "last_t": state.last_t}
+        return {"x": state.x, "matrix": state.matrix.snapshot(), "last_t": state.last_t}
 
     def restore(self, saved: dict[str, Any]) -> LineSearchState:
         """Return the state of which `saved` is the snapshot."""
         state = self.init(saved["x"])
-        restore(state.matrix, saved["matrix"])
+        state.matrix.restore(saved["matrix"])
         state.last_t = saved["last_t"]
         return state

@@ -12,7 +12,6 @@ from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
-from qnsolve.quasi_newton.snapshot import restore, snapshot
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.solvers.common import first_gamma
 from qnsolve.solvers.local_model import EuclideanNorm, Metric, metric_of
@@ -110,7 +109,7 @@ class SecantModel:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, for :meth:`restore`."""
-        matrix = None if self._matrix is None else snapshot(self._matrix)
+        matrix = None if self._matrix is None else self._matrix.snapshot()
         return {"norm": self._norm.snapshot(), "matrix": matrix, "age": self._age}
 
     def restore(self, state: dict[str, Any], like: Array) -> None:
@@ -118,7 +117,7 @@ class SecantModel:
         self._age = int(state["age"])
         if state["matrix"] is not None:
             self._matrix = self._options.matrix(like, self._options, 1.0)
-            restore(self._matrix, state["matrix"])
+            self._matrix.restore(state["matrix"])
 
     def _change_metric(self, new: DiagonalNorm) -> None:
         old, self._norm.metric = self._norm.metric, new

@@ -6,15 +6,13 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
-from qnsolve.norms import DiagonalNorm
-from qnsolve.stochastic import checkpoint as checkpoints
+from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import ResumableBatches, stream_of
 from qnsolve.stochastic.line_search import LineSearchSolver
@@ -249,8 +247,8 @@ def train(
     # 2. The state of a run that was broken off.
     if checkpoint is not None:
         run.identity = _identity(method, solver.options, space, stream)
-        if Path(checkpoint).exists():
-            run.restore(checkpoints.load(checkpoint, space))
+        if prepare(checkpoint):
+            run.restore(load(checkpoint, space))
     message = f"all of {epochs} epochs are done"
     try:
         while run.epoch < epochs:
@@ -262,12 +260,12 @@ def train(
                 if step_callback is not None:
                     step_callback(run.progress())
                 if checkpoint_every and run.steps % checkpoint_every == 0 and checkpoint:
-                    checkpoints.save(checkpoint, run.snapshot())
+                    save(checkpoint, run.snapshot())
             # 5. The next epoch.
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             if checkpoint is not None:
-                checkpoints.save(checkpoint, run.snapshot())
+                save(checkpoint, run.snapshot())
             if callback is not None and shown is not None:
                 callback(shown)
     except StopIteration:
@@ -332,12 +330,7 @@ class _Run:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        for name, value in self.identity.items():
-            if saved["identity"].get(name) != value:
-                raise ValueError(
-                    f"the checkpoint is of a run with {name} = {saved['identity'].get(name)!r}, "
-                    f"this one has {value!r}"
-                )
+        refuse_other(saved["identity"], self.identity)
         self.epoch, self.number, self.steps = saved["epoch"], saved["number"], saved["steps"]
         self.state = self._solver.restore(saved["state"])
         last = self._stream.before(self.epoch, self.number) if self.steps else None
@@ -440,16 +433,11 @@ def _identity(
     """Return what a checkpoint must share with the run that goes on from it."""
     values = {option.name: getattr(options, option.name) for option in fields(options)}
     return {
+        "program": "train",
         "method": method,
-        "options": {name: _in_words(value) for name, value in values.items()},
+        "options": {name: in_words(value) for name, value in values.items()},
         "n": space.size,
         "dtype": str(space.dtype),
         "library": space.xp.__name__,
         "batches": stream.describe(),
     }
-
-
-def _in_words(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return "DiagonalNorm" if isinstance(value, DiagonalNorm) else type(value).__name__

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qnsolve import checkpoint
 from qnsolve.array import VectorSpace
-from qnsolve.stochastic import MiniBatches, checkpoint, train
+from qnsolve.stochastic import MiniBatches, train
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic import killed_run
 from tests.stochastic.problems import net_loss, samples, start
