@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,57 @@ def mnist_5000(seed: int = 0) -> Images:
     images = (images[order].reshape(-1, 1, 28, 28) / 255.0).astype(np.float32)
     labels = labels[order].astype(np.int64)
     return Images("MNIST-5000", images[:4000], labels[:4000], images[4000:], labels[4000:])
+
+
+def iris(seed: int = 2) -> Images:
+    """Return Iris as mlxtend ships it: 120 flowers of 150 for training, the others for testing."""
+    from mlxtend.data import iris_data
+
+    flowers, kinds = iris_data()
+    order = np.random.default_rng(seed).permutation(len(kinds))
+    flowers, kinds = flowers[order].astype(np.float32), kinds[order].astype(np.int64)
+    return Images("Iris", flowers[:120], kinds[:120], flowers[120:], kinds[120:])
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in pieces of equal length, split; a character is its place in the alphabet."""
+
+    name: str
+    alphabet: str
+    train: np.ndarray
+    test: np.ndarray
+
+    def first(self, train: int | None, test: int | None = None) -> Text:
+        """Return the first so many pieces of each part."""
+        kept = min(train or len(self.train), len(self.train))
+        name = self.name if kept == len(self.train) else f"{self.name}, {kept} pieces"
+        return Text(name, self.alphabet, self.train[:train], self.test[:test])
+
+
+def python_reference(length: int = 64, seed: int = 0) -> Text:
+    """Return the Python reference that Python itself ships, in pieces in random order.
+
+    These are the texts of ``help("topics")``, some 460,000 characters, and they change with the
+    version of Python.  One piece in ten is for testing.
+    """
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[key] for key in sorted(topics))
+    alphabet = "".join(sorted(set(text)))
+    place = {character: k for k, character in enumerate(alphabet)}
+    numbers = np.array([place[character] for character in text], dtype=np.int64)
+    # A piece has one character more than a sample: what follows the last one.
+    pieces = numbers[: len(numbers) // (length + 1) * (length + 1)].reshape(-1, length + 1)
+    pieces = pieces[np.random.default_rng(seed).permutation(len(pieces))]
+    test = len(pieces) // 10
+    name = f"the reference of Python {sys.version_info.major}.{sys.version_info.minor}"
+    return Text(name, alphabet, pieces[test:], pieces[:test])
+
+
+def shifted(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the characters and those that follow them."""
+    return pieces[:, :-1].copy(), pieces[:, 1:].copy()
 
 
 def load(name: str, folder: str | Path | None = None) -> Images:

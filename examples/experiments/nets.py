@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+Shape = tuple[int, ...]
 
-def mlp() -> nn.Module:
-    """784-128-10, tanh: 101,770 weights (Kohler et al.)."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.Tanh(), nn.Linear(128, 10))
+
+def mlp(shape: Shape = (1, 28, 28)) -> nn.Module:
+    """inputs-128-10, tanh: 101,770 weights on 28 x 28 images (Kohler et al.)."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(shape), 128), nn.Tanh(), nn.Linear(128, 10)
+    )
+
+
+def iris_net(shape: Shape = (4,)) -> nn.Module:
+    """4-50-50-3, ReLU: 2,953 weights (the code of ARCs-LSR1)."""
+    return nn.Sequential(
+        nn.Linear(*shape, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 3)
+    )
 
 
 def autoencoder() -> nn.Module:
@@ -23,8 +35,9 @@ def autoencoder() -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
-def lenet(batch_norm: bool = False, channels: int = 1, size: int = 28) -> nn.Module:
+def lenet(shape: Shape = (1, 28, 28), batch_norm: bool = False) -> nn.Module:
     """LeNet-5, 6/16 channels, 120-84-10: 61,706 weights on 28 x 28 images."""
+    channels, size, _ = shape
     # Either size gives 16 maps of 5 x 5 before the first dense layer.
     padding = {28: 2, 32: 0}[size]
 
@@ -45,6 +58,57 @@ def lenet(batch_norm: bool = False, channels: int = 1, size: int = 28) -> nn.Mod
         nn.ReLU(),
         nn.Linear(84, 10),
     )
+
+
+class Residual(nn.Module):
+    """Two convolutions and a shortcut, which halves the image and pads channels with zeros."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.stride = 1 if channels_in == channels else 2
+        self.padding = channels - channels_in
+        self.first = nn.Conv2d(channels_in, channels, 3, self.stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = torch.relu(self.first_norm(self.first(x)))
+        short = x[:, :, :: self.stride, :: self.stride]
+        short = nn.functional.pad(short, (0, 0, 0, 0, 0, self.padding))
+        return torch.relu(self.second_norm(self.second(inner)) + short)
+
+
+def resnet20(shape: Shape = (3, 32, 32)) -> nn.Module:
+    """ResNet-20: 16, 32 and 64 channels, three blocks each; 269,722 weights on colour images."""
+    blocks = [Residual(a, b) for a, b in pairwise([16, 16, 16, 16, 32, 32, 32, 64, 64, 64])]
+    module = nn.Sequential(
+        nn.Conv2d(shape[0], 16, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        *blocks,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+    return module
+
+
+class CharacterModel(nn.Module):
+    """An LSTM over characters: logits of the next one, shape (samples, alphabet, length)."""
+
+    def __init__(self, alphabet: int, width: int = 64) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(alphabet, 16)
+        self.memory = nn.LSTM(16, width, batch_first=True)
+        self.output = nn.Linear(width, alphabet)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        states, _ = self.memory(self.embedding(characters))
+        return self.output(states).transpose(1, 2)
 
 
 def squared_error(output: Tensor, images: Tensor) -> Tensor:

@@ -2,331 +2,255 @@
 
     python run.py batch-size --quick
 
-Writes curves.csv, table.csv, table.md and figure.png to a folder of its own.  Needs the extra
-`experiments`, and Fashion-MNIST from Debian's package dataset-fashion-mnist or from --folder.
+Writes curves.csv, grid.csv, table.csv, table.md and figure.png to a folder of its own.  Every run
+is written as it ends; the same command goes on after the last one.  Needs the extra `experiments`,
+and Fashion-MNIST from Debian's package dataset-fashion-mnist or from --folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import nets
+import contenders
+import report
 import torch
-from contest import (
-    Contender,
-    Problem,
-    Reached,
-    Row,
-    Training,
-    baselines,
-    best_setting,
-    one_run,
-    reached,
-    write_csv,
-)
-from data import Images, load
+from contenders import Contender
+from measure import MEASUREMENTS, Row, append_csv, one_run, read_runs, tuned_value
+from problems import PROBLEMS, Problem, Source
 
-from qnsolve.presets import Preset
-from qnsolve.stochastic import presets
-
-DATA = ("fashion-mnist", "mnist", "mnist-5000")
-
-PIXELS = {"mean": 0.286, "scale": 0.353}
-"""Of the training images of Fashion-MNIST."""
-
-
-def classification(name: str, build: Callable, images: Images, **rest: Any) -> Problem:
-    """Return a problem on standardised images and their classes."""
-
-    def standardised(part: Any) -> torch.Tensor:
-        return (torch.as_tensor(part) - PIXELS["mean"]) / PIXELS["scale"]
-
-    return Problem(
-        f"{name}, {images.name}",
-        build,
-        nets.cross_entropy,
-        (standardised(images.train), torch.as_tensor(images.train_labels)),
-        (standardised(images.test), torch.as_tensor(images.test_labels)),
-        **rest,
-    )
-
-
-def reconstruction(images: Images) -> Problem:
-    """Return the autoencoder's problem, pixels in [0, 1]."""
-    train, test = torch.as_tensor(images.train), torch.as_tensor(images.test)
-    return Problem(
-        f"autoencoder, {images.name}",
-        nets.autoencoder,
-        nets.squared_error,
-        (train, train),
-        (test, test),
-        score_name="test loss",
-    )
-
-
-PROBLEMS: dict[str, Callable[[Images], Problem]] = {
-    "mlp": lambda images: classification("MLP 784-128-10", nets.mlp, images),
-    "autoencoder": reconstruction,
-    "lenet": lambda images: classification("LeNet-5", nets.lenet, images),
-    "lenet-bn": lambda images: classification(
-        "LeNet-5, batch norm", lambda: nets.lenet(batch_norm=True), images, chunk=500
-    ),
-}
-
-
-def preset(name: str, options: Preset) -> Training:
-    """Return a published method with the constants of its paper."""
-    return Training(name, options.method, dict(options))
-
-
-def second_order() -> list[Contender]:
-    """Return the methods of qnsolve."""
-    return [
-        Training("hybrid-tr", "hybrid-tr"),
-        Training("lsr1-tr, ellipsoid", "lsr1-tr"),
-        preset("L-SR1 TR", presets.RAMAMURTHY_DUFFY),
-        preset("sL-SR1-TR, half overlap", presets.YOUSEFI_MARTINEZ),
-        preset("ARCs-LSR1", presets.ARCS_LSR1),
-        Training("Newton-CG, ellipsoid", "newton-tr", {"overlap": False}),
-    ]
-
-
-def norms_of_regions() -> list[Contender]:
-    """Return Newton-CG and the hybrid in a sphere and in ellipsoids."""
-    newton = [
-        Training(f"Newton-CG, {norm}", "newton-tr", {"norm": norm, "overlap": False})
-        for norm in ("l2", "adagrad", "rmsprop", "adam")
-    ]
-    return newton + [
-        Training(f"hybrid-tr, {norm}", "hybrid-tr", {"norm": norm}) for norm in ("l2", "adam")
-    ]
+DATA = ("fashion-mnist", "mnist", "mnist-5000", "cifar10")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the data, which batches, for how many passes, how often."""
+    """How many samples, how many passes at each batch size, how many repeats."""
 
     train: int | None
-    batches: tuple[int, ...]
-    passes: float
+    passes: dict[int, float]
     seeds: int
+    test: int | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of a paper; `targets` are scores, one table column each."""
+    """An experiment of a paper.
+
+    `targets` are scores by problem, one column of the table each; the tuned numbers are tuned for
+    the one in the middle.  `paper_data` is what the paper used, where data can be chosen.
+    """
 
     title: str
-    problems: tuple[str, ...]
     contenders: Callable[[], list[Contender]]
     targets: dict[str, tuple[float, ...]]
     quick: Size
     full: Size
+    paper_data: str | None = None
+    units: tuple[str, ...] = ("epoch", "passes")
+    ends: bool = False
 
+
+def everybody() -> list[Contender]:
+    return contenders.second_order() + contenders.baselines()
+
+
+def chosen(*words: str) -> Callable[[], list[Contender]]:
+    """Return a maker of the contenders with one of these names, or whose names begin with one."""
+    return lambda: [c for c in everybody() if any(named(c.name, word) for word in words)]
+
+
+def named(name: str, word: str) -> bool:
+    return name == word or (word.endswith("*") and name.startswith(word[:-1]))
+
+
+MLP = (20.0, 17.0, 15.0, 14.0, 13.0, 12.5, 12.0)
 
 EXPERIMENTS = {
+    "lenet": Experiment(
+        "LeNet-5 with and without batch norm (L-SR1, figures 1 and 2)",
+        everybody,
+        {"lenet": (30.0, 25.0, 20.0, 18.0, 17.0), "lenet-bn": (20.0, 17.0, 15.0, 14.0, 13.0)},
+        Size(400, {200: 2}, 1, test=500),
+        Size(10000, {5000: 24}, 3, test=5000),
+        paper_data="mnist",
+    ),
     "batch-size": Experiment(
-        "Epochs to a test error, by batch size (the form of L-SR1, Table 1)",
-        ("mlp",),
-        lambda: second_order()[:1] + second_order()[3:4] + baselines()[:4],
-        {"mlp": (20.0, 17.0, 15.0, 14.0, 13.0, 12.5, 12.0)},
-        Size(3000, (500, 1500), 12, 1),
-        Size(None, (500, 1000, 10000), 48, 3),
+        "Epochs to a test error by batch size (L-SR1, Table 1)",
+        everybody,
+        {"mlp": (17.0, 16.0, 15.0, 14.0, 13.0)},
+        Size(2000, {200: 6, 1000: 6}, 1),
+        Size(20000, {500: 30, 1000: 40, 10000: 120}, 3),
+        paper_data="mnist",
+    ),
+    "resnet": Experiment(
+        "ResNet-20 (L-SR1, figure 5)",
+        chosen("hybrid-tr", "L-SR1 TR", "sL-SR1-TR", "Adam*", "NAG", "SGD, momentum"),
+        {"resnet": (60.0, 40.0, 30.0, 25.0, 20.0)},
+        Size(128, {64: 2}, 1, test=100),
+        Size(1000, {500: 20}, 3, test=1000),
+        paper_data="cifar10",
+    ),
+    "sweep": Experiment(
+        "Hyper-parameters (L-SR1, figure 6)",
+        contenders.variations,
+        {"mlp": MLP[:5]},
+        Size(1000, {500: 4}, 1, test=1000),
+        Size(10000, {500: 20, 2000: 20, 8000: 20}, 3, test=5000),
+        paper_data="cifar10",
+        ends=True,
     ),
     "compare": Experiment(
-        "All methods at one batch size",
-        ("mlp",),
-        lambda: second_order() + baselines(),
-        {"mlp": (20.0, 17.0, 15.0, 14.0, 13.0, 12.5, 12.0)},
-        Size(3000, (1500,), 15, 1),
-        Size(None, (10000,), 36, 3),
+        "All methods at a large batch",
+        everybody,
+        {"mlp": MLP},
+        Size(2000, {1000: 8}, 1),
+        Size(None, {10000: 36}, 3),
     ),
     "autoencoder": Experiment(
         "Autoencoder (ARCs-LSR1, adaptive norms)",
-        ("autoencoder",),
-        lambda: second_order() + baselines(),
-        {"autoencoder": (40.0, 30.0, 25.0, 22.0)},
-        Size(2000, (1000,), 12, 1),
-        Size(20000, (10000,), 45, 3),
+        everybody,
+        {"autoencoder": (50.0, 40.0, 30.0, 25.0, 22.0)},
+        Size(1000, {500: 6}, 1, test=1000),
+        Size(20000, {10000: 45}, 3),
     ),
-    "lenet": Experiment(
-        "LeNet-5 with and without batch norm (L-SR1, figures 1 and 2)",
-        ("lenet", "lenet-bn"),
-        lambda: second_order() + baselines(),
-        {"lenet": (30.0, 25.0, 20.0, 18.0), "lenet-bn": (25.0, 20.0, 17.0, 15.0)},
-        Size(500, (250,), 6, 1),
-        Size(10000, (5000,), 18, 3),
+    "feed-forward": Experiment(
+        "Dense net (ARCs-LSR1)",
+        chosen("ARCs-LSR1", "hybrid-tr", "Adam*", "SGD", "RMSprop", "Adagrad", "L-BFGS*"),
+        {"mlp": MLP},
+        Size(2000, {512: 8}, 1),
+        Size(20000, {512: 20, 2048: 20}, 3),
+    ),
+    "iris": Experiment(
+        "Iris, full batch (ARCs-LSR1)",
+        chosen(
+            "ARCs-LSR1", "hybrid-tr", "L-SR1 TR", "Adam", "SGD", "RMSprop", "Adagrad", "L-BFGS*"
+        ),
+        {"iris": (50.0, 20.0, 10.0, 5.0)},
+        Size(None, {120: 60}, 3),
+        Size(None, {120: 100}, 10),
+    ),
+    "characters": Experiment(
+        "Characters of a text (ARCs-LSR1: language modelling)",
+        chosen("ARCs-LSR1", "hybrid-tr", "sL-SR1-TR", "Adam*", "SGD", "RMSprop", "L-BFGS*"),
+        {"characters": (4.5, 4.0, 3.5, 3.0, 2.8)},
+        Size(150, {50: 4}, 1, test=100),
+        Size(2000, {500: 30}, 3),
     ),
     "ellipsoids": Experiment(
         "Ellipsoidal against spherical regions (adaptive norms)",
-        ("mlp", "autoencoder"),
-        norms_of_regions,
-        {"mlp": (20.0, 16.0, 15.0, 14.0), "autoencoder": (50.0, 40.0, 30.0, 25.0)},
-        Size(2000, (1000,), 20, 1),
-        Size(20000, (10000,), 60, 3),
+        lambda: [*contenders.regions(), *contenders.hybrid_regions(), *contenders.baselines()[:1]],
+        {"mlp": MLP, "autoencoder": (50.0, 40.0, 35.0, 30.0, 25.0)},
+        Size(1000, {128: 15}, 1, test=1000),
+        Size(10000, {512: 60}, 3, test=5000),
+        units=("backprops", "passes"),
     ),
 }
 
 
 def measure(
-    experiment: Experiment, problems: list[Problem], size: Size, targets: dict[str, tuple]
-) -> list[list[Row]]:
-    """Return the runs: the rows of one contender at one batch size and seed each."""
-    runs = []
-    for problem in problems:
-        tuned_for = targets[problem.name][len(targets[problem.name]) // 2]
-        budget = {"passes": size.passes}
-        for batch in size.batches:
-            for contender in experiment.contenders():
-                setting = best_setting(contender, problem, batch, budget, tuned_for)
-                for seed in range(1, size.seeds + 1):
-                    runs.append(one_run(contender, problem, setting, batch, seed, budget))
-                    last = runs[-1][-1]
-                    print(
-                        f"{problem.name} | batch {batch} | {contender.name} ({setting}) | seed "
-                        f"{seed} | epochs {last.epoch:g}, passes {last.passes:.3g}, "
-                        f"{last.seconds:.3g} s | loss {last.train_loss:.4g}, "
-                        f"{problem.score_name} {last.score:.4g}",
-                        flush=True,
-                    )
-    return runs
-
-
-def grouped(runs: list[list[Row]]) -> dict[tuple, list[list[Row]]]:
-    """Return the runs by problem, batch size, contender and setting; one run a seed."""
-    groups: dict[tuple, list[list[Row]]] = {}
-    for rows in runs:
-        row = rows[0]
-        key = (row.problem, row.batch_size, row.contender, row.setting)
-        groups.setdefault(key, []).append(rows)
-    return groups
-
-
-def table_of(runs: list[list[Row]], targets: dict[str, tuple[float, ...]]) -> list[Reached]:
-    """Return what every contender needed to come to every target, given by problem."""
-    groups = grouped(runs)
-    return [reached(group, t) for (problem, *_), group in groups.items() for t in targets[problem]]
-
-
-def markdown(runs: list[list[Row]], entries: list[Reached]) -> str:
-    """Return the table: epochs / passes to each target, and where the run ended."""
-    lines = []
-    for problem, batch in dict.fromkeys((e.problem, e.batch_size) for e in entries):
-        chosen = [e for e in entries if (e.problem, e.batch_size) == (problem, batch)]
-        targets = list(dict.fromkeys(e.target for e in chosen))
-        lines += [f"{problem}, batch {batch:,}: epochs / passes to a score", ""]
-        head = [f"{target:g}" for target in targets]
-        lines += [f"| | {' | '.join(head)} | end: passes, train loss, score, s a pass |"]
-        lines += ["|---" * (len(targets) + 2) + "|"]
-        for (of, size, contender, setting), group in grouped(runs).items():
-            if (of, size) != (problem, batch):
+    experiment: Experiment, problem: Problem, targets: tuple, size: Size, out: Path
+) -> None:
+    """Run every contender at every batch size on every seed, but for what is in `out` already."""
+    target = targets[len(targets) // 2]
+    for batch, passes in size.passes.items():
+        for contender in experiment.contenders():
+            key = (problem.name, batch, contender.name)
+            done = [run for run in read_runs(out / "curves.csv") if of(run[0]) == key]
+            seeds = set(range(1, size.seeds + 1)) - {run[0].seed for run in done}
+            if not seeds:
                 continue
-            cells = [cell(e) for e in chosen if (e.contender, e.setting) == (contender, setting)]
-            last = [rows[-1] for rows in group]
-            middle = [
-                statistics.median(getattr(row, name) for row in last)
-                for name in ("passes", "train_loss", "score")
-            ]
-            pace = statistics.median(row.seconds / row.passes for row in last)
-            end = ", ".join(f"{value:.4g}" for value in (*middle, pace))
-            label = contender if setting == "default" else f"{contender}, {setting}"
-            lines += [f"| {label} | {' | '.join(cells)} | {end} |"]
-        lines += [""]
-    return "\n".join(lines)
+            if done and contender.grid:
+                value = float(done[0][0].setting.split()[-1])
+            else:
+                value, tried = tuned_value(contender, problem, batch, passes, target)
+                for rows in tried:
+                    append_csv(out / "grid.csv", rows)
+            budget = {"passes": passes, "interval": passes / MEASUREMENTS}
+            for seed in sorted(seeds):
+                rows = one_run(contender, problem, value, batch, seed, budget)
+                append_csv(out / "curves.csv", rows)
+                last = rows[-1]
+                print(
+                    f"{problem.name} | batch {batch} | {report.label(rows)} | seed {seed} | "
+                    f"{last.epoch:.4g} epochs, {last.passes:.4g} passes, {last.seconds:.3g} s | "
+                    f"loss {last.train_loss:.4g}, {problem.score_name} {last.score:.4g}",
+                    flush=True,
+                )
 
 
-def cell(entry: Reached) -> str:
-    """Return epochs / passes, with the number of seeds where not all came there."""
-    if not entry.reached:
-        return "-"
-    some = "" if entry.reached == entry.seeds else f" ({entry.reached} of {entry.seeds})"
-    return f"{entry.epochs:.3g} / {entry.passes:.3g}{some}"
+def of(row: Row) -> tuple[str, int, str]:
+    return row.problem, row.batch_size, row.contender
 
 
-def draw(path: Path, title: str, runs: list[list[Row]], score: str) -> None:
-    """Draw the score against epochs and passes: median and range over the seeds."""
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys((rows[0].problem, rows[0].batch_size) for rows in runs))
-    figure = Figure(figsize=(11.0, 4.0 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), 2, squeeze=False)
-    figure.suptitle(title)
-    for (problem, batch), pair in zip(panels, axes, strict=True):
-        for (of, size, contender, setting), group in grouped(runs).items():
-            if (of, size) != (problem, batch):
-                continue
-            count = min(len(rows) for rows in group)
-            scores = [[rows[i].score for rows in group] for i in range(count)]
-            middle = [statistics.median(values) for values in scores]
-            for axis, unit in zip(pair, ("epoch", "passes"), strict=True):
-                at = [getattr(group[0][i], unit) for i in range(count)]
-                (line,) = axis.plot(at, middle, label=f"{contender} {setting}".strip())
-                low, high = ([pick(v) for v in scores] for pick in (min, max))
-                axis.fill_between(at, low, high, color=line.get_color(), alpha=0.15, lw=0)
-        scores = [r.score for rows in runs for r in rows if r.problem == problem]
-        finite = [score for score in scores if math.isfinite(score)]
-        low, high = min(finite), max(finite)
-        for axis, unit in zip(pair, ("epochs", "gradients, in passes over the data"), strict=True):
-            axis.set(xlabel=unit, ylabel=score)
-            axis.set_title(f"{problem}, batch {batch:,}", fontsize=9)
-            # The first measurements would leave no room for the differences at the end.
-            axis.set_ylim(0.95 * low, min(high, 4.0 * max(low, 0.05 * high)))
-            axis.grid(alpha=0.3)
-        pair[1].legend(fontsize=7)
-    figure.savefig(path, dpi=120)
+def write(experiment: Experiment, title: str, problems: dict[str, Problem], out: Path) -> None:
+    """Write the tables and the figure of the runs in `out`."""
+    targets = {problem.name: experiment.targets[name] for name, problem in problems.items()}
+    score_names = {problem.name: problem.score_name for problem in problems.values()}
+    runs = [run for run in read_runs(out / "curves.csv") if run[0].problem in targets]
+    (out / "table.csv").unlink(missing_ok=True)
+    append_csv(out / "table.csv", report.entries(runs, targets))
+    text = f"{title}\n\n{report.markdown(runs, targets)}"
+    if len({run[0].batch_size for run in runs}) > 1:
+        middle = {name: scores[len(scores) // 2] for name, scores in targets.items()}
+        text += f"\n{report.by_batch(runs, middle)}"
+    (out / "table.md").write_text(text)
+    if experiment.ends:
+        report.draw_ends(out / "figure.png", title, runs, score_names)
+    else:
+        report.draw_curves(out / "figure.png", title, runs, score_names, experiment.units)
+    print(text)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the experiment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=EXPERIMENTS)
-    parser.add_argument("--quick", action="store_true", help="a small size, about two minutes")
-    parser.add_argument(
-        "--data", default="fashion-mnist", choices=["fashion-mnist", "mnist", "mnist-5000"]
-    )
+    parser.add_argument("--quick", action="store_true", help="a small size, two minutes at most")
+    parser.add_argument("--data", default="fashion-mnist", choices=DATA)
     parser.add_argument("--folder", help="where the files of the data set are")
+    parser.add_argument("--problem", nargs="+", help="of the experiment's problems, these")
     parser.add_argument("--samples", type=int, help="training samples, in place of the size's")
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes, in place of the size's")
+    parser.add_argument("--passes", type=float, help="budget, in place of the size's")
     parser.add_argument("--seeds", type=int, help="repeats, in place of the size's")
     parser.add_argument(
-        "--only", nargs="+", metavar="WORD", help="contenders with one of these words"
+        "--only", nargs="+", metavar="NAME", help="contenders; NAME* for beginnings"
     )
     parser.add_argument("--out", type=Path, help="folder for the results")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     experiment = EXPERIMENTS[given.experiment]
     size = experiment.quick if given.quick else experiment.full
-    size = Size(
-        given.samples or size.train,
-        tuple(given.batch or size.batches),
-        size.passes,
-        given.seeds or size.seeds,
-    )
+    passes = {
+        batch: size.passes.get(batch, max(size.passes.values()))
+        for batch in given.batch or size.passes
+    }
+    if given.passes:
+        passes = dict.fromkeys(passes, given.passes)
+    size = Size(given.samples or size.train, passes, given.seeds or size.seeds, size.test)
     if given.only:
-        everybody = experiment.contenders
-        words = given.only
+        all_of_it = experiment.contenders
         experiment = replace(
             experiment,
-            contenders=lambda: [c for c in everybody() if any(word in c.name for word in words)],
+            contenders=lambda: [
+                c for c in all_of_it() if any(named(c.name, w) for w in given.only)
+            ],
         )
-    images = load(given.data, given.folder).first(size.train)
+    source = Source(given.data, given.folder, size.train, size.test)
+    problems = {
+        name: PROBLEMS[name](source)
+        for name in experiment.targets
+        if not given.problem or name in given.problem
+    }
+    title = experiment.title
+    if experiment.paper_data not in (None, given.data):
+        title += f"\nwith {given.data} in place of {experiment.paper_data}"
     out = given.out or Path("results") / (given.experiment + ("-quick" if given.quick else ""))
-    problems = {name: PROBLEMS[name](images) for name in experiment.problems}
-    targets = {problem.name: experiment.targets[name] for name, problem in problems.items()}
-    runs = measure(experiment, list(problems.values()), size, targets)
-    entries = table_of(runs, targets)
-    write_csv(out / "curves.csv", [row for rows in runs for row in rows])
-    write_csv(out / "table.csv", entries)
-    text = markdown(runs, entries)
-    (out / "table.md").write_text(f"{experiment.title}\n\n{text}")
-    draw(out / "figure.png", experiment.title, runs, "test score")
-    print(text)
+    for name, problem in problems.items():
+        measure(experiment, problem, experiment.targets[name], size, out)
+    write(experiment, title, problems, out)
 
 
 if __name__ == "__main__":
