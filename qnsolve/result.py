@@ -48,6 +48,11 @@ class Status(IntEnum):
     LINE_SEARCH_FAILED = 7, "The line search found no acceptable point."
     MAXTIME = 8, "The time limit was reached; raise maxtime to go on."
     FTOL = 9, "The relative decrease of fun is within ftol."
+    WRONG_GRADIENT = (
+        10,
+        "fun has long not changed along the steps as its gradient says: the gradient is wrong, or "
+        "fun is not smooth. verify.check_grad tells which component is wrong.",
+    )
     CALLBACK_STOP = 99, "The callback raised StopIteration."
 
     @property

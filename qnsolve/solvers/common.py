@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from scipy.optimize import OptimizeResult
@@ -13,6 +14,8 @@ from qnsolve.array import Array
 from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
 from qnsolve.result import Status, make_result
+from qnsolve.solvers.checkpoint import Checkpoint, Stateful
+from qnsolve.solvers.slopes import SlopeCheck
 
 MAX_STALLED = 60
 """Iterations in which neither f nor the gradient falls noticeably after which a run is over."""
@@ -55,12 +58,58 @@ class Run:
         self.nit = 0
         self.skipped = 0
         self.restarts = 0
+        self.slopes = SlopeCheck(objective.space.eps)
         self._callback = callback
         self._deadline = None if options.maxtime is None else time.monotonic() + options.maxtime
         self._stalled = 0
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
         self._history: list[dict[str, float]] = []
+        self._checkpoint = None if options.checkpoint is None else Checkpoint(objective, options)
+
+    def start(self) -> tuple[Array, float, Array]:
+        """Return x, f and g to begin with: those at x0, or those of the checkpoint."""
+        if self._checkpoint is not None and self._checkpoint.saved is not None:
+            at = self._checkpoint.saved["state"]["at"]
+            return at["x"], at["f"], at["g"]
+        x0 = self.objective.x0
+        f, g = self.objective(x0, at_start=True)
+        assert g is not None
+        return x0, f, g
+
+    def keeps(self, counters: Mapping[str, Stateful] | None = None, **owners: Stateful) -> None:
+        """Say what the state of the loop consists of; put it into that of the checkpoint, if any.
+
+        Parameters
+        ----------
+        counters : mapping
+            Parts that change while a trial is evaluated, beside the counts of this run.
+        **owners
+            All other parts, `at` among them: the iterate.
+        """
+        if self._checkpoint is not None:
+            counters = {"run": self, "objective": self.objective, **(counters or {})}
+            self._checkpoint.watch(owners, counters)
+
+    def iteration(self) -> AbstractContextManager[None]:
+        """Return the context of an iteration, in which no exception loses what was computed."""
+        return nullcontext() if self._checkpoint is None else self._checkpoint.iteration()
+
+    def changing(self) -> None:
+        """Say that the state is none to go on from until :meth:`after_step`."""
+        if self._checkpoint is not None:
+            self._checkpoint.changing()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the counts and the history, for :meth:`restore`."""
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return {**counts, "slopes": self.slopes.snapshot()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with the counts and the history of another run."""
+        for name in COUNTS:
+            setattr(self, name, state[name])
+        self.slopes.restore(state["slopes"])
 
     def before_step(self, g_norm_inf: float) -> Status | None:
         """Return why no further step is to be taken, or None."""
@@ -76,6 +125,8 @@ class Run:
             late = self.objective.space.any(time.monotonic() >= self._deadline)
             if late:
                 return Status.MAXTIME
+        if self.slopes.hopeless:
+            return Status.WRONG_GRADIENT
         return Status.STEP_TOO_SMALL if self._stalled >= MAX_STALLED else None
 
     def after_step(
@@ -92,6 +143,8 @@ class Run:
         self._smallest_g = record["gnorm"] if smaller else self._smallest_g
         if self.options.history:
             self._history.append({**self._counts(), "fun": f, "accepted": accepted, **record})
+        if self._checkpoint is not None and all_finite(f, record["gnorm"]):
+            self._checkpoint.note()
         if self._callback is None:
             return None
         shaped = self.objective.shaped
@@ -110,6 +163,7 @@ class Run:
         lower = is_lower(f, self._restart_f, tolerance)
         if not (lower or g_norm <= GRADIENT_PROGRESS * self._restart_g):
             return False
+        self.changing()
         self._restart_f, self._restart_g = f, g_norm
         self.restarts += 1
         self._stalled = 0
@@ -117,9 +171,11 @@ class Run:
 
     def result(self, status: Status, x: Array, f: float, g: Array, **fields: Any) -> OptimizeResult:
         """Return the result of the run."""
+        if self._checkpoint is not None and status in TO_BE_CONTINUED:
+            self._checkpoint.write()
         if self.options.history:
             fields["history"] = self._history
-        return make_result(
+        result = make_result(
             status,
             x=x,
             fun=f,
@@ -129,10 +185,30 @@ class Run:
             **self._counts(),
             **fields,
         )
+        if self.slopes.doubtful and status is not Status.WRONG_GRADIENT:
+            result.message += f" {DOUBT}"
+        return result
 
     def _counts(self) -> dict[str, int]:
         return {"nit": self.nit, "nfev": self.objective.nfev, "njev": self.objective.njev}
 
+
+DOUBT = (
+    "Along the last steps fun did not change as its gradient says; "
+    "verify.check_grad tells whether the gradient is right."
+)
+"""What the message of a run ends with where that is so."""
+
+COUNTS = (
+    *("nit", "skipped", "restarts", "_stalled", "_lowest_f", "_smallest_g"),
+    *("_restart_f", "_restart_g", "_history"),
+)
+"""Attributes of a run that a checkpoint holds."""
+
+TO_BE_CONTINUED = (
+    *(Status.GTOL, Status.MAXITER, Status.MAXFEV, Status.MAXTIME, Status.CALLBACK_STOP),
+)
+"""Ends of a run beyond which it would go on if it were asked for more."""
 
 STUCK = (Status.STEP_TOO_SMALL, Status.NO_MODEL_DECREASE)
 """Ends of a run that other pairs might have avoided."""

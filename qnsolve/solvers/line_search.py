@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -38,10 +39,10 @@ def minimize_line_search(
     """
     space = objective.space
     run = Run(objective, options, callback)
-    f, g = objective(objective.x0, at_start=True)
-    g_norm, x_norm = space.norm(g), space.norm(objective.x0)
+    x, f, g = run.start()
+    g_norm, x_norm = space.norm(g), space.norm(x)
     if not all_finite(f, g_norm):
-        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, n_modified=0)
+        return run.result(Status.NON_FINITE_START, x, f, g, n_pairs=0, n_modified=0)
     # No pairs yet: with this gamma the first direction has the length of the first step.
     H = InverseLSR1(
         space.size,
@@ -52,12 +53,14 @@ def minimize_line_search(
         ),
         like=space,
     )
-    at = Iterate(objective.x0, f, f, TrackedGradient.of(g, H.pairs), x_norm)
-    del g  # the iterate owns it from here: a name kept would keep a vector of length n
+    at = Iterate(x, f, f, TrackedGradient.of(g, H.pairs), x_norm)
+    del x, g  # the iterate owns them from here: a name kept would keep a vector of length n
+    run.keeps(at=at, matrix=H)
 
     status = run.before_step(space.norm_inf(at.gradient.vector))
     while status is None:
-        status = iterate(at, H, objective, options, run)
+        with run.iteration():
+            status = iterate(at, H, objective, options, run)
     return run.result(
         status,
         at.x,
@@ -80,6 +83,21 @@ class Iterate:
     last_t: float | None = None
     n_modified: int = 0
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`."""
+        return {
+            **{"x": self.x, "f": self.f, "g": self.gradient.vector, "f_start": self.f_start},
+            "tracked": self.gradient.snapshot(),
+            "last_t": self.last_t,
+            "n_modified": self.n_modified,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of an iterate with the same x, f and g."""
+        self.f_start = state["f_start"]
+        self.gradient.restore(state["tracked"])
+        self.last_t, self.n_modified = state["last_t"], state["n_modified"]
+
 
 def iterate(
     at: Iterate, H: InverseLSR1, objective: Objective, options: LineSearchOptions, run: Run
@@ -95,7 +113,6 @@ def iterate(
 
     # 1. Direction.
     direction = H.descent_direction(at.gradient, keep=options.modify == "ascent")
-    at.n_modified += direction.modified
     if not direction.length > options.xtol * at.x_norm:
         return Status.STEP_TOO_SMALL
 
@@ -106,6 +123,7 @@ def iterate(
         unbounded = is_unbounded(f, at.f_start)
         finite = g is not None and all_finite(f, space.norm_inf(g))
         slope = space.dot(g, direction.vector) if finite else np.nan
+        run.slopes.add(at.f, f, t * direction.slope, t * slope)
         return Trial(t, f, slope, x, g, unbounded)
 
     trial = strong_wolfe(
@@ -117,6 +135,8 @@ def iterate(
         shortest=options.xtol * at.x_norm / direction.length,
         eps=space.eps,
     )
+    run.changing()
+    at.n_modified += direction.modified
     accepted, fall, status = trial is not None, np.nan, None
     if not accepted:
         # Without pairs there is nothing left to try but a shorter step, and that has been tried.

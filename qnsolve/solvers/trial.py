@@ -5,8 +5,9 @@ What the trust-region and the cubic-regularisation loops have in common.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,6 +48,16 @@ class Iterate:
     f: float
     f_start: float
     model: LocalModel
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`."""
+        known = {"x": self.x, "f": self.f, "g": self.model.gradient, "f_start": self.f_start}
+        return {**known, "model": self.model.snapshot()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of an iterate with the same x, f and g."""
+        self.f_start = state["f_start"]
+        self.model.restore(state["model"])
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ def try_step(
     f_new, g_new = objective(x_new, wanted=lambda g: at.model.wanted(x_new, step, g))
     norm_new = np.nan if g_new is None else at.model.metric.dual_norm(g_new)
     if is_unbounded(f_new, at.f_start):
+        run.changing()
         at.x, at.f = x_new, f_new
         at.model.gradient = g_new if np.isfinite(norm_new) else space.zeros(space.length) + np.nan
         return Outcome(**expected, accepted=True, status=Status.UNBOUNDED)
@@ -112,6 +124,7 @@ def try_step(
         return Outcome(**expected, finite=False)
     # 1. Ratio of the actual to the predicted reduction.
     slope, slope_new = expected["slope"], space.dot(g_new, step)
+    run.slopes.add(at.f, f_new, slope, slope_new)
     reduction = actual_reduction(at.f, f_new, slope, slope_new, eps)
     ratio = reduction / expected["predicted"]
     accepted = ratio > options.accept or progress_at_rounding(
@@ -119,6 +132,7 @@ def try_step(
     )
     fall = at.f - f_new
     # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
+    run.changing()
     near = options.store_rejected == "near" and ratio > -FAR_OFF
     offered = accepted or near or options.store_rejected is True
     theta = 0.0

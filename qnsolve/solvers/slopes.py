@@ -1,0 +1,88 @@
+"""Whether f changes along the steps as its gradient says.
+
+Where f is smooth and its gradient right, steps that get shorter agree with both ever better.  Where
+one component has the wrong sign or a factor is forgotten they never do, and a loop that only ever
+rejects or creeps would go on to its limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+CONTRADICTION = 0.2
+"""Difference of f from the trapezoidal rule on the slopes, in units of the largest of the three
+numbers, from which on a step contradicts the gradient; a forgotten factor of 2 makes 1/4."""
+
+FORGIVEN = 2
+"""Contradictions that one step makes up for that agrees: far from a minimiser steps are long, and
+up to half of them may contradict a gradient that is right."""
+
+DOUBTFUL = 5
+"""Contradictions in a row, or nearly, from which on the end of a run mentions them."""
+
+HOPELESS = 500
+"""As many end the run.  With a right gradient at most 24 in a row were seen; on functions with
+kinks, 360."""
+
+
+class SlopeCheck:
+    """Counts the steps along which f does not change as its gradient says.
+
+    Parameters
+    ----------
+    eps : float
+        Relative rounding error of f.
+
+    Attributes
+    ----------
+    contradictions : int
+        How many there were, less those made up for.
+
+    Notes
+    -----
+    Along a step with slopes a and b at its ends f falls by ``-(a + b) / 2``, up to a term of third
+    order in the length.
+
+    Examples
+    --------
+    >>> check = SlopeCheck(eps=2.0**-52)
+    >>> for _ in range(5):
+    ...     check.add(f=1.0, f_new=1.5, slope=-1.0, slope_new=-1.0)
+    >>> check.doubtful, check.hopeless
+    (True, False)
+    """
+
+    def __init__(self, eps: float) -> None:
+        self._visible = math.sqrt(eps)
+        self.contradictions = 0
+
+    def add(self, f: float, f_new: float, slope: float, slope_new: float) -> None:
+        """Take a step into account; without effect where a difference of f has too few digits."""
+        fall, expected = f - f_new, -0.5 * (slope + slope_new)
+        if not self._visible * max(abs(f), abs(f_new)) < abs(fall) < math.inf:
+            return
+        size = max(abs(fall), abs(slope), abs(slope_new))
+        if abs(fall - expected) > CONTRADICTION * size:
+            self.contradictions += 1
+        else:
+            self.contradictions = max(0, self.contradictions - FORGIVEN)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the count, for :meth:`restore`."""
+        return {"count": self._count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        self._count = state["count"]
+
+    @property
+    def doubtful(self) -> bool:
+        """True where the gradient has been contradicted by the last steps."""
+        return self.contradictions >= DOUBTFUL
+
+    @property
+    def hopeless(self) -> bool:
+        """True where it has been contradicted for so long that there is no point in going on."""
+        return self.contradictions >= HOPELESS
