@@ -1,7 +1,8 @@
 """What an iteration costs beyond the objective, beside L-BFGS-B and beside the memory's speed.
 
     python benchmarks/overhead.py [--methods METHOD ...] [--memory 10] [--sizes N ...]
-        [--dtypes float64 float32] [--repeats 5] [--torch] [--markdown] [--figure FILE]
+        [--dtypes float64 float32] [--repeats 5] [--compiled] [--torch] [--markdown]
+        [--figure FILE]
 
 The objective is a diagonal quadratic of condition 1e5, and the time spent in it is taken off.  A
 run starts with enough iterations to fill the memory; those after are timed, from one evaluation to
@@ -34,7 +35,7 @@ from qnsolve.profiling import table  # noqa: E402
 
 SIZES = (10**2, 10**3, 10**4, 10**5, 10**6)
 METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls")
-REFERENCE, TORCH, FLOOR = "L-BFGS-B", "torch LBFGS", "floor"
+REFERENCE, TORCH, FLOOR, COMPILED = "L-BFGS-B", "torch LBFGS", "floor", ", compiled"
 CONDITION = 1e5
 WARM_UP = 2
 """Iterations before timing, beyond those that fill the memory."""
@@ -73,6 +74,20 @@ def ours(method: str) -> Solver:
         return qnsolve.minimize(fun, x0, jac=True, method=method, options=options).nit
 
     return solve
+
+
+def with_loops(solve: Solver) -> Solver:
+    """Return `solve` with the compiled loops for the passes over the stored pairs."""
+    from qnsolve import kernels
+
+    def solve_compiled(fun: Quadratic, x0: np.ndarray, memory: int, iterations: int) -> int:
+        kernels.use()
+        try:
+            return solve(fun, x0, memory, iterations)
+        finally:
+            kernels.use(False)
+
+    return solve_compiled
 
 
 def lbfgsb(fun: Quadratic, x0: np.ndarray, memory: int, iterations: int) -> int:
@@ -179,8 +194,9 @@ def draw(results: dict[tuple[str, int], dict[str, list[float]]], path: str) -> N
         sizes = [n for kind, n in results if kind == dtype]
         for name in results[dtype, sizes[0]]:
             medians = [1e6 * statistics.median(results[dtype, n][name]) for n in sizes]
-            style = ":" if name == FLOOR else "o-"
-            axes.loglog(sizes, medians, style, color=colours[name], label=name, markersize=4)
+            style = ":" if name == FLOOR else "o--" if name.endswith(COMPILED) else "o-"
+            colour = colours[name.removesuffix(COMPILED)]
+            axes.loglog(sizes, medians, style, color=colour, label=name, markersize=4)
         axes.set_title(dtype, color=grey, fontsize=11)
         axes.set_xlabel("n", color=grey)
         axes.tick_params(colors=grey, which="both")
@@ -201,12 +217,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--dtypes", nargs="+", default=["float64"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compiled", action="store_true", help="also with qnsolve.kernels in use")
     parser.add_argument("--torch", action="store_true", help="also torch.optim.LBFGS")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--figure", help="write a figure to this file")
     args = parser.parse_args()
 
     solvers: dict[str, Solver] = {method: ours(method) for method in args.methods}
+    if args.compiled:
+        solvers |= {name + COMPILED: with_loops(solve) for name, solve in solvers.items()}
     solvers[REFERENCE] = lbfgsb
     if args.torch:
         solvers[TORCH] = torch_lbfgs

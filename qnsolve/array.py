@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from types import ModuleType
 from typing import Any
 
 import array_api_compat
@@ -25,6 +26,14 @@ from qnsolve.comm import Comm, each, slot
 
 Array = Any
 """An array of any library that follows the Python array API standard."""
+
+_compiled: ModuleType | None = None
+
+
+def use_compiled(loops: ModuleType | None) -> None:
+    """Take the loops for NumPy from :mod:`qnsolve.kernels`, or with None do without."""
+    global _compiled
+    _compiled = loops
 
 
 def to_host(a: Array) -> np.ndarray:
@@ -269,6 +278,12 @@ class VectorSpace:
         """Whether numbers are worth gathering: vectors are on a device or on several ranks."""
         return self.comm is not None or not array_api_compat.is_numpy_namespace(self.xp)
 
+    @cached_property
+    def kernels(self) -> ModuleType | None:
+        """The compiled loops, where they are in use and have a version for these vectors."""
+        mine = not self.gathers and self.dtype in (np.float64, np.float32)
+        return _compiled if mine else None
+
     @property
     def product_eps(self) -> float:
         """Unit roundoff of :meth:`products`, relative to the norms of the two vectors."""
@@ -389,6 +404,8 @@ class VectorSpace:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.wide is None:
                 return self.from_host(coefficients) @ rows
+            if self.kernels is not None:
+                return self.combine_and_add(coefficients, rows, 0.0, rows[0], multiply=False)[0]
             weights = self.from_host(coefficients, self.wide)
             chunks = [weights @ self._widen(rows[:, c]) for c in self._chunks(rows.shape[0])]
             return self.xp.concat([self.xp.astype(chunk, self.dtype) for chunk in chunks])
@@ -405,8 +422,12 @@ class VectorSpace:
             s = self.combine(coefficients, rows)
             return (s + alpha * v if alpha else s), None
         wide = self.dtype if self.wide is None else self.wide
-        weights, s = np.asarray(coefficients, dtype=wide), np.empty_like(v)
+        weights, s = np.ascontiguousarray(coefficients, dtype=wide), np.empty(v.shape, v.dtype)
         products = np.zeros(rows.shape[0], dtype=wide) if multiply else None
+        if self.kernels is not None:
+            out = np.empty(0) if products is None else products
+            self.kernels.combine(weights, rows, alpha, v, s, out, multiply)
+            return s, products
         with np.errstate(over="ignore", invalid="ignore"):
             for c in self._chunks(rows.shape[0]):
                 part = rows[:, c].astype(wide, copy=False)
@@ -512,12 +533,18 @@ class VectorSpace:
     def _dot(self, a: Array, b: Array) -> Any:
         if self.wide is None:
             return a @ b
+        if self.kernels is not None:
+            return self.kernels.dot(a, b)
         widen = self._widen
         return sum(widen(a[c]) @ widen(b[c]) for c in self._chunks(1))
 
     def _products(self, rows: Array, v: Array) -> Array:
         if self.wide is None:
             return rows @ v
+        if self.kernels is not None:
+            out = np.zeros(rows.shape[0])
+            self.kernels.products(rows, v, out)
+            return out
         total = self.xp.zeros(rows.shape[0], dtype=self.wide, **self._placement())
         for c in self._chunks(rows.shape[0]):
             total = total + self._widen(rows[:, c]) @ self._widen(v[c])
