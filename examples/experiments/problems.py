@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import data
@@ -146,6 +146,12 @@ def autoencoder(source: Source) -> Problem:
     )
 
 
+def fitted(problem: Problem) -> Problem:
+    """Return the problem judged by its training loss."""
+    train = (problem.train[0][:SAMPLE], problem.train[1][:SAMPLE])
+    return replace(problem, test=train, score=problem.loss, score_name="train loss")
+
+
 def iris(source: Source) -> Problem:
     return classification("MLP 50-50", nets.iris_net, data.iris())
 
@@ -167,7 +173,9 @@ def characters(source: Source) -> Problem:
 
 PROBLEMS: dict[str, Callable[[Source], Problem]] = {
     "mlp": mlp,
+    "mlp-fit": lambda source: fitted(mlp(source)),
     "autoencoder": autoencoder,
+    "autoencoder-fit": lambda source: fitted(autoencoder(source)),
     "lenet": lenet,
     "lenet-bn": lenet_bn,
     "resnet": resnet,

@@ -80,8 +80,8 @@ EXPERIMENTS = {
         "Epochs to a test error by batch size (L-SR1, Table 1)",
         everybody,
         {"mlp": (17.0, 16.0, 15.0, 14.0, 13.0)},
-        Size(2000, {200: 6, 1000: 6}, 1),
-        Size(20000, {500: 30, 1000: 40, 10000: 120}, 3),
+        Size(2000, {200: 6, 1000: 6}, 1, test=1000),
+        Size(20000, {500: 15, 1000: 20, 10000: 60}, 3),
         paper_data="mnist",
     ),
     "resnet": Experiment(
@@ -105,7 +105,7 @@ EXPERIMENTS = {
         "All methods at a large batch",
         everybody,
         {"mlp": MLP},
-        Size(2000, {1000: 8}, 1),
+        Size(2000, {1000: 8}, 1, test=1000),
         Size(None, {10000: 36}, 3),
     ),
     "autoencoder": Experiment(
@@ -119,7 +119,7 @@ EXPERIMENTS = {
         "Dense net (ARCs-LSR1)",
         chosen("ARCs-LSR1", "hybrid-tr", "Adam*", "SGD", "RMSprop", "Adagrad", "L-BFGS*"),
         {"mlp": MLP},
-        Size(2000, {512: 8}, 1),
+        Size(2000, {512: 8}, 1, test=1000),
         Size(20000, {512: 20, 2048: 20}, 3),
     ),
     "iris": Experiment(
@@ -135,15 +135,15 @@ EXPERIMENTS = {
         "Characters of a text (ARCs-LSR1: language modelling)",
         chosen("ARCs-LSR1", "hybrid-tr", "sL-SR1-TR", "Adam*", "SGD", "RMSprop", "L-BFGS*"),
         {"characters": (4.5, 4.0, 3.5, 3.0, 2.8)},
-        Size(150, {50: 4}, 1, test=100),
+        Size(200, {40: 8}, 1, test=100),
         Size(2000, {500: 30}, 3),
     ),
     "ellipsoids": Experiment(
         "Ellipsoidal against spherical regions (adaptive norms)",
         lambda: [*contenders.regions(), *contenders.hybrid_regions(), *contenders.baselines()[:1]],
-        {"mlp": MLP, "autoencoder": (50.0, 40.0, 35.0, 30.0, 25.0)},
-        Size(1000, {128: 15}, 1, test=1000),
-        Size(10000, {512: 60}, 3, test=5000),
+        {"mlp-fit": (0.8, 0.6, 0.4, 0.3, 0.2), "autoencoder-fit": (50.0, 40.0, 30.0, 25.0, 22.0)},
+        Size(1000, {128: 12}, 1),
+        Size(5000, {512: 200}, 3),
         units=("backprops", "passes"),
     ),
 }
