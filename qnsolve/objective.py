@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import approx_fprime
 
 from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.checkpoint import fingerprint
 from qnsolve.comm import Comm, agreed, each, raise_together
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
@@ -140,6 +141,25 @@ class Objective:
         if not (at_start or math.isfinite(f)):
             return f, None
         return f, self._gradient_at(x, f, g)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the counts, for :meth:`restore`."""
+        return {"nfev": self.nfev, "njev": self.njev}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from the counts of another objective."""
+        self.nfev, self.njev = state["nfev"], state["njev"]
+
+    def identity(self) -> dict[str, Any]:
+        """Return, as plain values, all that can be said of the problem without a call of fun."""
+        return {
+            "n": self.n,
+            "shape": list(self.shape),
+            "dtype": str(self.space.dtype),
+            "library": self.space.xp.__name__,
+            "x0": fingerprint(self.x0),
+            "jac": self._jac if isinstance(self._jac, str) else "given",
+        }
 
     def gradient(self, x: Array) -> Array:
         """Return g at `x`, whatever f is there; fun is evaluated only where g depends on it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
@@ -144,6 +145,17 @@ FROM_ZERO_TO_ONE = Number(float, "a number in [0, 1)", lambda value: 0 <= value 
 BETWEEN_ZERO_AND_ONE = Number(float, "a number in (0, 1)", lambda value: 0 < value < 1)
 
 
+def check_path(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a path or None, got {type(value).__name__} {value!r}")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"{name} must be a path in text, not empty, got {value!r}")
+    return path
+
+
 def check_norm_bounds(name: str, value: Any) -> tuple[float, float]:
     wanted = f"{name} must be a pair of numbers 0 < low <= high with a finite low"
     pair = isinstance(value, tuple | list) and len(value) == 2
@@ -190,6 +202,15 @@ class SolverOptions:
         Print a summary at the end, as SciPy does.  Default False; to follow a run use `callback`.
     history : bool
         Keep one record an iteration in the result's ``history``.  Default False.
+    checkpoint : path-like or None
+        File to write the state of the run to.  Where it exists the run goes on from it, and every
+        iterate is that of a run which was not broken off, bit for bit.  Written as the two options
+        below say, at the end, and where an exception breaks the run off.  Default None: no file.
+    checkpoint_every : int, >= 1, or None
+        Write before the next iteration when so many have passed since the file was written.
+        Default None: only by the clock.
+    checkpoint_seconds : float, > 0, or None
+        Write before the next iteration when so many seconds have passed.  Default 60.
 
     Raises
     ------
@@ -216,11 +237,18 @@ class SolverOptions:
     maxtime: float | None = field(default=None, metadata=checked_by(SECONDS))
     disp: bool = field(default=False, metadata=checked_by(check_flag))
     history: bool = field(default=False, metadata=checked_by(check_flag))
+    checkpoint: str | None = field(default=None, metadata=checked_by(check_path))
+    checkpoint_every: int | None = field(
+        default=None, metadata=checked_by(at_least(1, optional=True))
+    )
+    checkpoint_seconds: float | None = field(default=60.0, metadata=checked_by(SECONDS))
 
     def __post_init__(self) -> None:
         for option in fields(self):
             value = option.metadata["check"](option.name, getattr(self, option.name))
             object.__setattr__(self, option.name, value)
+        if self.checkpoint is None and self.checkpoint_every is not None:
+            raise ValueError("checkpoint_every needs a checkpoint to write to")
 
     @classmethod
     def from_user(cls, options: Mapping[str, Any], eps: float) -> Self:

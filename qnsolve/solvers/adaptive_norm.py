@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
@@ -65,10 +67,21 @@ class AdaptiveNorm:
         self._root = 0.0 * g + (0.0 if normalise else bounds[0])
         self.update(g)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`."""
+        return {"root": self._root}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of a norm with the same arguments."""
+        self._follow(state["root"])
+
     def update(self, g: Array) -> None:
         """Take in the gradient at a new iterate."""
+        self._follow(self._space.xp.hypot(self._old * self._root, self._new * g))
+
+    def _follow(self, root: Array) -> None:
         xp = self._space.xp
-        self._root = xp.hypot(self._old * self._root, self._new * g)
+        self._root = root
         largest = self._space.norm_inf(self._root) if self._normalise else 1.0
         scaled = self._root / largest if largest > 0.0 else self._root + 1.0
         low, high = self._bounds

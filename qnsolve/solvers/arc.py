@@ -15,6 +15,7 @@ from scipy.optimize import OptimizeResult
 from qnsolve.objective import Objective
 from qnsolve.options import CubicOptions
 from qnsolve.result import Status
+from qnsolve.solvers.checkpoint import Numbers
 from qnsolve.solvers.common import Run, all_finite, first_gamma, starting_radius
 from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
@@ -62,32 +63,36 @@ def minimize_cubic(
     """
     metric = metric_of(options.norm, objective.space)
     run = Run(objective, options, callback)
-    f, g = objective(objective.x0, at_start=True)
+    x, f, g = run.start()
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
-        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, weight=np.nan)
-    gamma, scale = start(metric.norm(objective.x0), f, g_norm, options.initial_weight)
+        return run.result(Status.NON_FINITE_START, x, f, g, n_pairs=0, weight=np.nan)
+    gamma, scale = start(metric.norm(x), f, g_norm, options.initial_weight)
     B = (options.matrix or build_matrix)(objective.space, options, gamma)
-    at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
-    del g  # the iterate owns it from here: a name kept would keep a vector of length n
+    at = Iterate(x, f, f, LocalModel(g, B, metric))
+    del x, g  # the iterate owns them from here: a name kept would keep a vector of length n
+    run.keeps(at=at, scale=scale)
 
     status = run.before_step(objective.space.norm_inf(at.model.gradient))
-    if status is None and options.first_step is not None:
-        outcome = take_first_step(at, options.first_step, objective, run)
-        scale.remember(outcome)
-        status = close(at, outcome, objective, run, weight=scale.weight)
+    if status is None and run.nit == 0 and options.first_step is not None:
+        with run.iteration():
+            outcome = take_first_step(at, options.first_step, objective, run)
+            scale.remember(outcome)
+            status = close(at, outcome, objective, run, weight=scale.weight)
     while status is None:
-        status = iterate(at, scale, objective, options, run)
+        with run.iteration():
+            status = iterate(at, scale, objective, options, run)
         g_norm = at.model.gradient_norm
         if run.restart(status, at.f, g_norm, B.n_pairs):
-            gamma, scale = start(metric.norm(at.x), at.f, g_norm)
+            gamma, fresh = start(metric.norm(at.x), at.f, g_norm)
+            scale.restore(fresh.snapshot())
             at.model.forget(gamma)
             status = None
     return run.result(status, at.x, at.f, at.model.gradient, n_pairs=B.n_pairs, weight=scale.weight)
 
 
 @dataclass
-class Scale:
+class Scale(Numbers):
     """What is known of how long a step may be.
 
     Attributes

@@ -44,6 +44,7 @@ def take_first_step(at: Iterate, rule: FirstStepRule, objective: Objective, run:
     length = at.model.metric.norm(first.x - at.x)
     status = Status.UNBOUNDED if is_unbounded(first.f, at.f_start) else None
     norm_new = at.model.metric.dual_norm(first.g)
+    run.changing()
     run.skipped += not at.model.learn(first.step, first.g, norm_new, move=True)
     at.x, at.f = first.x, first.f
     return Outcome(length, length, slope, np.nan, accepted=True, status=status)

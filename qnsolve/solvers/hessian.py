@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import array_api_compat
@@ -75,6 +75,14 @@ class Hessian:
     @property
     def space(self) -> VectorSpace:
         return self._objective.space
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the count, for :meth:`restore`."""
+        return {"nhev": self.nhev}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        self.nhev = state["nhev"]
 
     def at(self, x: Array, g: Array) -> Products:
         """Return the products at the flat point `x`, where the gradient is `g`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +71,15 @@ class LocalModel:
         """Drop all pairs: the matrix is gamma A again."""
         self.matrix.reset(gamma)
         self._tracked = TrackedGradient.of(self.metric.from_ball(self.gradient), self.matrix.pairs)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state without the gradient, for :meth:`restore`."""
+        return {"matrix": self.matrix.snapshot(), "tracked": self._tracked.snapshot()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of a model at the same iterate."""
+        self.matrix.restore(state["matrix"])
+        self._tracked.restore(state["tracked"])
 
     def quadratic(self) -> QuadraticModel:
         """Return the model at the iterate; valid until the next pair is stored."""

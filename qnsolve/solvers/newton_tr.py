@@ -6,8 +6,9 @@ Conn, Gould and Toint (2000), Algorithm 6.1.1 with the norms of Kohler, Adolphs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.optimize import OptimizeResult
 
@@ -19,10 +20,14 @@ from qnsolve.solvers.adaptive_norm import AdaptiveNorm
 from qnsolve.solvers.common import Run, all_finite
 from qnsolve.solvers.hessian import Hessian, Products
 from qnsolve.solvers.local_model import EuclideanNorm, Metric, metric_of
-from qnsolve.solvers.radius import interpolated_radius
+from qnsolve.solvers.radius import Region, interpolated_radius
 from qnsolve.solvers.trial import Iterate, close, try_step
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK, first_radius
 from qnsolve.subproblem.krylov import gltr, steihaug_cg
+from qnsolve.subproblem.types import SubproblemStatus
+
+MAX_BLIND = 10
+"""Steps in a row without a finite product with the Hessian, after which there is none."""
 
 
 def minimize_newton(
@@ -45,26 +50,22 @@ def minimize_newton(
     """
     space, metric = objective.space, metric_of(options.norm, objective.space)
     run = Run(objective, options, callback)
-    f, g = objective(objective.x0, at_start=True)
+    x, f, g = run.start()
     if not all_finite(f, space.norm(g)):
-        return run.result(
-            Status.NON_FINITE_START,
-            objective.x0,
-            f,
-            g,
-            n_pairs=0,
-            radius=options.initial_radius,
-            nhev=0,
-        )
-    at = Iterate(objective.x0, f, f, NewtonModel(g, hessian, options, metric))
-    radius = first_radius(options, at.model.metric.norm(at.x), f, at.model.gradient_norm)
-    status = run.before_step(space.norm_inf(g))
-    del g  # the model owns it from here: a name kept would keep a vector of length n
+        size = {"n_pairs": 0, "radius": options.initial_radius, "nhev": 0}
+        return run.result(Status.NON_FINITE_START, x, f, g, **size)
+    at = Iterate(x, f, f, NewtonModel(g, hessian, options, metric))
+    del x, g  # the iterate owns them from here: a name kept would keep a vector of length n
+    length = at.model.metric.norm(at.x)
+    region = Region(first_radius(options, length, f, at.model.gradient_norm))
+    run.keeps(at=at, region=region, counters={"hessian": hessian})
+
+    status = run.before_step(space.norm_inf(at.model.gradient))
     while status is None:
-        status, radius = iterate(at, radius, objective, options, run)
-    return run.result(
-        status, at.x, at.f, at.model.gradient, n_pairs=0, radius=radius, nhev=hessian.nhev
-    )
+        with run.iteration():
+            status = iterate(at, region, objective, options, run)
+    size = {"n_pairs": 0, "radius": region.radius, "nhev": hessian.nhev}
+    return run.result(status, at.x, at.f, at.model.gradient, **size)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class NewtonModel:
         self._options = options
         self._products: Products | None = None
         self._adaptive: AdaptiveNorm | None = None
+        self._blind = 0
         self._space = hessian.space
         self.metric = metric
         if options.norm in ("adagrad", "rmsprop"):
@@ -113,6 +115,24 @@ class NewtonModel:
         """Products with the Hessian so far."""
         return self._hessian.nhev
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state without the gradient, for :meth:`restore`."""
+        adaptive = None if self._adaptive is None else self._adaptive.snapshot()
+        return {
+            "steepness_at_start": self._steepness_at_start,
+            "adaptive": adaptive,
+            "blind": self._blind,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the state of a model at the same iterate."""
+        self._steepness_at_start = state["steepness_at_start"]
+        self._blind = state["blind"]
+        if self._adaptive is not None:
+            self._adaptive.restore(state["adaptive"])
+            self.metric = self._adaptive.norm
+            self.gradient_norm = self.metric.dual_norm(self.gradient)
+
     def trust_region(self, x: Array, radius: float) -> Trial:
         """Return an approximate minimiser in the region around `x`, the iterate."""
         if self._products is None:
@@ -128,8 +148,20 @@ class NewtonModel:
             found = gltr(self.gradient, self._products, radius, restarts=0, **arguments)
         else:
             found = steihaug_cg(self.gradient, self._products, radius, **arguments)
-        slope = self._space.dot(self.gradient, found.step)
-        return Trial(found.step, slope, found.decrease, self.metric.norm(found.step))
+        step, decrease = found.step, found.decrease
+        if found.status is SubproblemStatus.NONFINITE and not decrease > 0.0:
+            # Nothing is known of the curvature here; a few steps may lead to where something is.
+            self._blind += 1
+            if self._blind <= MAX_BLIND:
+                step, decrease = self.steepest(radius), radius * self.gradient_norm
+        else:
+            self._blind = 0
+        return Trial(step, self._space.dot(self.gradient, step), decrease, self.metric.norm(step))
+
+    def steepest(self, radius: float) -> Array:
+        """Return the minimiser in the region of the model without curvature."""
+        downhill = self.metric.from_ball(self.metric.from_ball(-self.gradient))
+        return (radius / self.gradient_norm) * downhill
 
     def forcing(self) -> float:
         """Return the tolerance on the residual, relative to the gradient.
@@ -158,22 +190,22 @@ class NewtonModel:
 
 
 def iterate(
-    at: Iterate, radius: float, objective: Objective, options: NewtonOptions, run: Run
-) -> tuple[Status | None, float]:
-    """Do one iteration from `at`, in place; return why the run is over, or None, and the radius."""
+    at: Iterate, region: Region, objective: Objective, options: NewtonOptions, run: Run
+) -> Status | None:
+    """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
     # 1. Approximate minimiser of the model in the region.
-    trial = at.model.trust_region(at.x, radius)
+    trial = at.model.trust_region(at.x, region.radius)
     if not trial.decrease > 0.0:
-        return Status.NO_MODEL_DECREASE, radius
+        return Status.NO_MODEL_DECREASE
     if trial.length <= options.xtol * at.model.metric.norm(at.x):
-        return Status.STEP_TOO_SMALL, radius
+        return Status.STEP_TOO_SMALL
     # 2. Evaluate f and g there; ratio of actual to predicted reduction; move; update the norm.
     outcome = try_step(at, trial, objective, options, run)
     # 3. Radius.
     if outcome.finite:
         rule = options.radius_rule or interpolated_radius
-        radius = min(rule(radius, outcome, options), options.max_radius)
+        region.radius = min(rule(region.radius, outcome, options), options.max_radius)
     else:
-        radius = NON_FINITE_SHRINK * outcome.length
+        region.radius = NON_FINITE_SHRINK * outcome.length
     # 4. Stop?
-    return close(at, outcome, objective, run, radius=radius, nhev=at.model.nhev), radius
+    return close(at, outcome, objective, run, radius=region.radius, nhev=at.model.nhev)

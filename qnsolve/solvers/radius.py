@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qnsolve.options import TrustRegionOptions
+from qnsolve.solvers.checkpoint import Numbers
 from qnsolve.solvers.common import hermite_minimiser
 from qnsolve.solvers.trial import Outcome
 
@@ -19,6 +20,13 @@ RadiusRule = Callable[[float, Outcome, TrustRegionOptions], float]
 
 LONG_STEP = 0.8
 """Part of the radius that a step must have used for the radius to grow (Algorithm 1)."""
+
+
+@dataclass
+class Region(Numbers):
+    """The trust region: its radius."""
+
+    radius: float
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,11 @@ class SlopeCheck:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the count, for :meth:`restore`."""
-        return {"count": self._count}
+        return {"contradictions": self.contradictions}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on counting from there."""
-        self._count = state["count"]
+        self.contradictions = state["contradictions"]
 
     @property
     def doubtful(self) -> bool:

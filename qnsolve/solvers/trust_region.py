@@ -18,7 +18,7 @@ from qnsolve.solvers.common import CAUTIOUS, Reach, Run, all_finite, first_gamma
 from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
 from qnsolve.solvers.matrices import MatrixFactory
-from qnsolve.solvers.radius import RadiusRule, interpolated_radius
+from qnsolve.solvers.radius import RadiusRule, Region, interpolated_radius
 from qnsolve.solvers.trial import Iterate, close, named_norm, try_step
 
 NON_FINITE_SHRINK = 0.1
@@ -59,27 +59,31 @@ def minimize_trust_region(
     """
     space, metric = objective.space, metric_of(options.norm, objective.space)
     run = Run(objective, options, callback)
-    f, g = objective(objective.x0, at_start=True)
+    x, f, g = run.start()
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
-        return run.result(Status.NON_FINITE_START, objective.x0, f, g, n_pairs=0, radius=np.nan)
+        return run.result(Status.NON_FINITE_START, x, f, g, n_pairs=0, radius=np.nan)
     options = replace(options, radius_rule=options.radius_rule or radius_rule)
-    radius = first_radius(options, metric.norm(objective.x0), f, g_norm, reach)
-    B = (options.matrix or build_matrix)(space, options, first_gamma(g_norm, radius))
-    at = Iterate(objective.x0, f, f, LocalModel(g, B, metric))
-    del g  # the iterate owns it from here: a name kept would keep a vector of length n
+    region = Region(first_radius(options, metric.norm(x), f, g_norm, reach))
+    B = (options.matrix or build_matrix)(space, options, first_gamma(g_norm, region.radius))
+    at = Iterate(x, f, f, LocalModel(g, B, metric))
+    del x, g  # the iterate owns them from here: a name kept would keep a vector of length n
+    run.keeps(at=at, region=region)
 
     status = run.before_step(space.norm_inf(at.model.gradient))
-    if status is None and options.first_step is not None:
-        outcome = take_first_step(at, options.first_step, objective, run)
-        if outcome.accepted:
-            radius = min(AFTER_FIRST_STEP * outcome.length_2, options.max_radius)
-        status = close(at, outcome, objective, run, radius=radius)
+    if status is None and run.nit == 0 and options.first_step is not None:
+        with run.iteration():
+            outcome = take_first_step(at, options.first_step, objective, run)
+            if outcome.accepted:
+                region.radius = min(AFTER_FIRST_STEP * outcome.length_2, options.max_radius)
+            status = close(at, outcome, objective, run, radius=region.radius)
     while status is None:
-        status, radius = iterate(at, radius, objective, options, run)
+        with run.iteration():
+            status = iterate(at, region, objective, options, run)
         if run.restart(status, at.f, at.model.gradient_norm, B.n_pairs):
-            status, radius = None, restarted(at, reach, options)
-    return run.result(status, at.x, at.f, at.model.gradient, n_pairs=B.n_pairs, radius=radius)
+            status, region.radius = None, restarted(at, reach, options)
+    size = {"n_pairs": B.n_pairs, "radius": region.radius}
+    return run.result(status, at.x, at.f, at.model.gradient, **size)
 
 
 def first_radius(
@@ -101,21 +105,22 @@ def restarted(at: Iterate, reach: Reach, options: RadiusOptions) -> float:
 
 
 def iterate(
-    at: Iterate, radius: float, objective: Objective, options: TrustRegionOptions, run: Run
-) -> tuple[Status | None, float]:
-    """Do one iteration from `at`, in place; return why the run is over, or None, and the radius."""
+    at: Iterate, region: Region, objective: Objective, options: TrustRegionOptions, run: Run
+) -> Status | None:
+    """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
     # 1. Minimiser of the model in the region.
-    trial = at.model.quadratic().trust_region(radius, named_norm(options.norm))
+    trial = at.model.quadratic().trust_region(region.radius, named_norm(options.norm))
     if not trial.decrease > 0.0:
-        return Status.NO_MODEL_DECREASE, radius
+        return Status.NO_MODEL_DECREASE
     if trial.length <= options.xtol * at.model.metric.norm(at.x):
-        return Status.STEP_TOO_SMALL, radius
+        return Status.STEP_TOO_SMALL
     # 2. Evaluate f and g there; ratio of actual to predicted reduction; secant pair; move.
     outcome = try_step(at, trial, objective, options, run)
     # 3. Radius.
     if outcome.finite:
-        radius = min(options.radius_rule(radius, outcome, options), options.max_radius)
+        proposed = options.radius_rule(region.radius, outcome, options)
+        region.radius = min(proposed, options.max_radius)
     else:
-        radius = NON_FINITE_SHRINK * outcome.length
+        region.radius = NON_FINITE_SHRINK * outcome.length
     # 4. Stop?
-    return close(at, outcome, objective, run, radius=radius), radius
+    return close(at, outcome, objective, run, radius=region.radius)

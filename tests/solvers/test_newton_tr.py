@@ -16,6 +16,7 @@ from qnsolve import DiagonalNorm, Status
 from qnsolve.presets import ADAPTIVE_NORMS
 from qnsolve.problems import get_problem
 from qnsolve.solvers.adaptive_norm import AdaptiveNorm
+from qnsolve.solvers.newton_tr import MAX_BLIND
 from tests.reference import adaptive_norms
 from tests.tolerances import EPS
 
@@ -245,10 +246,23 @@ def test_wrong_hessians(kwargs, error, words):
 
 
 @pytest.mark.parametrize("inner", ["steihaug", "gltr"])
-def test_hessian_that_is_not_finite_is_a_status(inner):
+def test_hessian_that_is_never_finite_is_a_status(inner):
     result = newton(hess=lambda x: np.full((5, 5), np.nan), inner=inner)
     assert result.status == Status.NO_MODEL_DECREASE and not result.success
-    np.testing.assert_array_equal(result.x, X0)
+    assert result.nit == MAX_BLIND and result.fun < rosen(X0)
+
+
+@pytest.mark.parametrize("inner", ["steihaug", "gltr"])
+@pytest.mark.parametrize("norm", ["l2", "rmsprop", DiagonalNorm(np.linspace(0.5, 2.0, 5))])
+def test_goes_downhill_until_the_hessian_is_finite(inner, norm):
+    calls = itertools.count()
+
+    def hess(x):
+        return rosen_hess(x) * (np.nan if next(calls) in (0, 1, 5) else 1.0)
+
+    result = newton(hess=hess, inner=inner, norm=norm)
+    assert result.success
+    assert next(calls) > 6
 
 
 # Norms --------------------------------------------------------------------------------------------
