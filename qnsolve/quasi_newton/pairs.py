@@ -77,10 +77,10 @@ class PairProducts:
         return all(SMALLEST_SQUARE <= square <= LARGEST_SQUARE for square in (self.ss, self.yy))
 
 
-class PairMemory:
-    """At most `capacity` pairs (s, y) and the Gram matrix W W' of all of them.
+class RowMemory:
+    """The newest pairs as rows of a block W, some rows a pair, and the Gram matrix W W'.
 
-    A new pair costs two products with W (:meth:`measure`, 8 m n flops) and two row writes.
+    Subclasses say what the rows are.
 
     Parameters
     ----------
@@ -90,16 +90,17 @@ class PairMemory:
         Largest number m of pairs.
     """
 
+    rows_per_pair: int
+
     def __init__(self, space: VectorSpace, capacity: int) -> None:
         self.space = space
         self.capacity = capacity
         self.version = 0
-        self._block = space.zeros((2 * capacity, space.length))
-        self._gram = np.zeros((2 * capacity, 2 * capacity))
+        rows = self.rows_per_pair * capacity
+        self._block = space.zeros((rows, space.length))
+        self._gram = np.zeros((rows, rows))
         self._order: list[int] = []
         self._used = 0
-        self._s_rows: np.ndarray | None = None
-        self._blocks: GramBlocks | None = None
 
     @property
     def n_pairs(self) -> int:
@@ -107,20 +108,14 @@ class PairMemory:
 
     @property
     def rows(self) -> Array:
-        """The rows of W written so far, (2 used, n), in slot order."""
-        return self._block[: 2 * self._used, :]
+        """The rows of W written so far, in slot order."""
+        return self._block[: self.rows_per_pair * self._used, :]
 
     @property
     def gram(self) -> np.ndarray:
         """W W' of :attr:`rows`, float64 on the host."""
-        return self._gram[: 2 * self._used, : 2 * self._used]
-
-    @property
-    def s_rows(self) -> np.ndarray:
-        """Indices in :attr:`rows` of the steps, oldest first; gradient changes are one further."""
-        if self._s_rows is None:
-            self._s_rows = 2 * np.array(self._order, dtype=int)
-        return self._s_rows
+        used = self.rows_per_pair * self._used
+        return self._gram[:used, :used]
 
     def products(self, v: Array) -> np.ndarray:
         """Return W v on the host."""
@@ -146,15 +141,6 @@ class PairMemory:
         """Return ``x = W' c + alpha v``, and W x where asked for and at no cost of its own."""
         return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
 
-    def blocks(self) -> GramBlocks:
-        """Return the Gram blocks of the stored pairs."""
-        if self._blocks is None:
-            i = self.s_rows
-            j = i + 1
-            gram = self._gram
-            self._blocks = GramBlocks(gram[np.ix_(i, i)], gram[np.ix_(i, j)], gram[np.ix_(j, j)])
-        return self._blocks
-
     def measure(
         self,
         s: Array,
@@ -174,6 +160,77 @@ class PairMemory:
         with_s = self.products(s) if s_products is None else s_products
         with_y = self.products(y) if y_products is None else y_products
         return PairProducts(with_s, with_y, dot(s, s), dot(s, y), dot(y, y))
+
+    def clear(self) -> None:
+        """Forget all pairs; the storage is kept."""
+        self._order, self._used = [], 0
+        self.version += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state, for :meth:`restore`; the rows are not copied."""
+        order = np.array(self._order, dtype=np.int64)
+        return {"rows": self.rows, "gram": self.gram, "order": order}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to a state of a memory with the same arguments.
+
+        Raises
+        ------
+        ValueError
+            If it has more rows than there is room for, or rows of another length.
+        """
+        rows = state["rows"]
+        count = rows.shape[0]
+        used = count // self.rows_per_pair
+        if used > self.capacity or rows.shape[1] != self.space.length:
+            raise ValueError(
+                f"the state has {used} pairs of length {rows.shape[1]}, the matrix has room for "
+                f"{self.capacity} of length {self.space.length}"
+            )
+        self.clear()
+        for index in range(count):
+            self._block = set_row(self._block, index, rows[index, :])
+        self._gram[:count, :count] = state["gram"]
+        self._order, self._used = [int(slot) for slot in state["order"]], used
+
+    def _take_slot(self, kept: int) -> int:
+        """Return a free slot for a new pair, of the older ones `kept` staying."""
+        order = self._order[self.n_pairs - kept :]
+        slot = min(set(range(self.capacity)).difference(order))
+        self._order = [*order, slot]
+        self._used = max(self._used, slot + 1)
+        self.version += 1
+        return slot
+
+
+class PairMemory(RowMemory):
+    """At most `capacity` pairs (s, y), a row each, and the Gram matrix W W' of all of them.
+
+    A new pair costs two products with W (:meth:`measure`, 8 m n flops) and two row writes.
+    """
+
+    rows_per_pair = 2
+
+    def __init__(self, space: VectorSpace, capacity: int) -> None:
+        super().__init__(space, capacity)
+        self._s_rows: np.ndarray | None = None
+        self._blocks: GramBlocks | None = None
+
+    @property
+    def s_rows(self) -> np.ndarray:
+        """Indices in :attr:`rows` of the steps, oldest first; gradient changes are one further."""
+        if self._s_rows is None:
+            self._s_rows = 2 * np.array(self._order, dtype=int)
+        return self._s_rows
+
+    def blocks(self) -> GramBlocks:
+        """Return the Gram blocks of the stored pairs."""
+        if self._blocks is None:
+            i = self.s_rows
+            j = i + 1
+            gram = self._gram
+            self._blocks = GramBlocks(gram[np.ix_(i, i)], gram[np.ix_(i, j)], gram[np.ix_(j, j)])
+        return self._blocks
 
     def candidate(self, pair: PairProducts) -> GramBlocks:
         """Return the blocks as they would be with `pair` stored, the oldest evicted if full."""
@@ -195,9 +252,7 @@ class PairMemory:
 
         `kept` are the blocks with the new pair, of :meth:`candidate` or the newest of them.
         """
-        order = self._order[self.n_pairs + 1 - len(kept) :]
-        slot = min(set(range(self.capacity)).difference(order))
-        p = 2 * slot
+        p = 2 * self._take_slot(len(kept) - 1)
         self._block = set_row(set_row(self._block, p, s), p + 1, y)
         # The products were taken with the rows used so far; the new slot may be one more.
         filled = slice(0, len(pair.with_s))
@@ -206,42 +261,11 @@ class PairMemory:
         gram[p + 1, filled] = gram[filled, p + 1] = pair.with_y
         gram[p, p], gram[p + 1, p + 1] = pair.ss, pair.yy
         gram[p, p + 1] = gram[p + 1, p] = pair.sy
-        self._order = [*order, slot]
-        self._used = max(self._used, slot + 1)
         self._s_rows, self._blocks = None, kept
-        self.version += 1
 
     def clear(self) -> None:
-        """Forget all pairs; the storage is kept."""
-        self._order, self._used = [], 0
+        super().clear()
         self._s_rows = self._blocks = None
-        self.version += 1
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state, for :meth:`restore`; the rows are not copied."""
-        order = np.array(self._order, dtype=np.int64)
-        return {"rows": self.rows, "gram": self.gram, "order": order}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go to a state of a memory with the same arguments.
-
-        Raises
-        ------
-        ValueError
-            If it has more rows than there is room for, or rows of another length.
-        """
-        rows = state["rows"]
-        used = rows.shape[0] // 2
-        if used > self.capacity or rows.shape[1] != self.space.length:
-            raise ValueError(
-                f"the state has {used} pairs of length {rows.shape[1]}, the matrix has room for "
-                f"{self.capacity} of length {self.space.length}"
-            )
-        self.clear()
-        for index in range(2 * used):
-            self._block = set_row(self._block, index, rows[index, :])
-        self._gram[: 2 * used, : 2 * used] = state["gram"]
-        self._order, self._used = [int(slot) for slot in state["order"]], used
 
     def with_newest(
         self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None
