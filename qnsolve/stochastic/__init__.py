@@ -2,7 +2,8 @@
 
 from qnsolve.stochastic import presets
 from qnsolve.stochastic.batches import MiniBatches
+from qnsolve.stochastic.run import Progress, TrainResult
 from qnsolve.stochastic.step import StepInfo
-from qnsolve.stochastic.training import Progress, TrainResult, make_solver, train
+from qnsolve.stochastic.training import make_solver, train
 
 __all__ = ["MiniBatches", "Progress", "StepInfo", "TrainResult", "make_solver", "presets", "train"]

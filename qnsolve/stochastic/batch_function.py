@@ -10,7 +10,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.comm import agreed, raise_together
+from qnsolve.stochastic.border import Border
 
 LossAndGrad = Callable[[Array, Any], tuple[Any, Array]]
 """``loss_and_grad(params, batch) -> (loss, gradient)``."""
@@ -37,17 +39,21 @@ class BatchFunction:
     Parameters
     ----------
     loss_and_grad : callable
+        Where it has an attribute `value`, ``value(params, batch)`` is used for a loss alone.
     space : VectorSpace
         Of the parameters.
     overlap : bool
         Whether a step sees the batch before too.
     hessp : callable or None
         ``hessp(params, v, batch)``; without it products are forward differences of gradients.
+    border : Border, optional
+        What the callables are given in place of a vector of `space`.
 
     Attributes
     ----------
-    gradients, products : int
-        Batches for which a gradient, or a product with the Hessian, has been asked for.
+    gradients, products, values : int
+        Batches for which a gradient, a product with the Hessian, or a loss alone has been asked
+        for.
     """
 
     def __init__(
@@ -55,15 +61,16 @@ class BatchFunction:
         loss_and_grad: LossAndGrad,
         space: VectorSpace,
         overlap: bool,
-        hessp: Callable[[Array, Array, Any], Array] | None,
+        hessp: Callable[[Array, Array, Any], Array] | None = None,
+        border: Border | None = None,
     ) -> None:
         self.loss_and_grad = loss_and_grad
         self._space = space
         self._overlap = overlap
         self._hessp = hessp
+        self._border = Border() if border is None else border
         self._parts: list[Part] = []
-        self.gradients = 0
-        self.products = 0
+        self.gradients = self.products = self.values = 0
 
     def advance(self, batch: Any) -> None:
         """Go on to the next step, whose new batch is `batch`."""
@@ -76,23 +83,42 @@ class BatchFunction:
         if len(values) == 1:
             return values[0]
         (f, g), (f_new, g_new) = values
-        return 0.5 * (f + f_new), 0.5 * (g + g_new)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return 0.5 * (f + f_new), 0.5 * (g + g_new)
 
     def product(self, x: Array, v: Array) -> Array:
         """Return the Hessian at `x` times `v`, the mean over the batches of the step."""
         products = [self._product(part, x, v) for part in self._parts]
         return products[0] if len(products) == 1 else 0.5 * (products[0] + products[1])
 
+    def value(self, x: Array, batch: Any) -> float:
+        """Return the loss on any batch."""
+        alone = getattr(self.loss_and_grad, "value", None)
+        if alone is None:
+            return self._evaluated(x, batch)[0]
+        self.values += 1
+        return self._summed(lambda: (_number(alone(self._border.outside(x), batch)), None))[0]
+
+    def forget(self) -> None:
+        """Drop the batch before: the next step sees its own alone."""
+        self._parts = []
+
     def snapshot(self, x: Array) -> dict[str, Any]:
-        """Return the counts, and what is known of the last batch at `x`."""
+        """Return the counts, whether there is a last batch, and what is known of it at `x`."""
         known = self._parts[-1].at(x) if self._overlap and self._parts else None
-        value = None if known is None else {"f": known[0], "g": known[1]}
-        return {"gradients": self.gradients, "products": self.products, "last": value}
+        return {
+            "gradients": self.gradients,
+            "products": self.products,
+            "values": self.values,
+            "overlaps": bool(self._parts),
+            "last": None if known is None else {"f": known[0], "g": known[1]},
+        }
 
     def restore(self, state: dict[str, Any], x: Array, last: Any) -> None:
         """Go back to where `last` was the batch of the last step and `x` its end."""
         self.gradients, self.products = state["gradients"], state["products"]
-        if self._overlap:
+        self.values = state["values"]
+        if self._overlap and state["overlaps"]:
             self._parts = [Part(last)]
             if state["last"] is not None:
                 self._parts[0].remember(x, state["last"]["f"], state["last"]["g"])
@@ -100,29 +126,57 @@ class BatchFunction:
     def _value(self, part: Part, x: Array) -> tuple[float, Array]:
         known = part.at(x)
         if known is None:
-            self.gradients += 1
-            known = self._checked(*_pair(self.loss_and_grad(x, part.batch)))
+            known = self._evaluated(x, part.batch)
             part.remember(x, *known)
         return known
 
+    def _evaluated(self, x: Array, batch: Any) -> tuple[float, Array]:
+        self.gradients += 1
+        inside, outside = self._border.inside, self._border.outside
+
+        def evaluate() -> tuple[float, Array]:
+            f, g = _pair(self.loss_and_grad(outside(x), batch))
+            return _number(f), self._space.checked(inside(g), "the gradient")
+
+        return self._summed(evaluate)
+
     def _product(self, part: Part, x: Array, v: Array) -> Array:
+        space, inside, outside = self._space, self._border.inside, self._border.outside
         if self._hessp is not None:
             self.products += 1
-            return self._space.checked(self._hessp(x, v, part.batch), "the product of hessp")
-        space = self._space
+
+            def multiply() -> Array:
+                product = self._hessp(outside(x), outside(v), part.batch)
+                return space.checked(inside(product), "the product of hessp")
+
+            return agreed(space.comm, multiply)
         length = space.norm(v)
         # The rounding error of a gradient over h balances the truncation error, which is of h.
         h = math.sqrt(space.eps) * max(1.0, space.norm(x)) / length if length else 1.0
-        self.gradients += 1
-        _, shifted = self._checked(*_pair(self.loss_and_grad(x + h * v, part.batch)))
+        _, shifted = self._evaluated(x + h * v, part.batch)
         return (shifted - self._value(part, x)[1]) / h
 
-    def _checked(self, f: Any, g: Array) -> tuple[float, Array]:
-        value = f.detach() if array_api_compat.is_torch_array(f) else f
-        if np.ndim(value) != 0 and math.prod(value.shape) != 1:
-            raise ValueError(f"the loss must be one number, got shape {tuple(value.shape)}")
-        g = g.detach() if array_api_compat.is_torch_array(g) else g
-        return float(value), self._space.checked(g, "the gradient")
+    def _summed(self, evaluate: Callable[[], tuple[float, Any]]) -> tuple[float, Any]:
+        """Return ``evaluate()``, its number added up over the ranks, unless it fails on one."""
+        space, error = self._space, None
+        if space.comm is None:
+            return evaluate()
+        try:
+            f, g = evaluate()
+        except Exception as caught:
+            # The other ranks are about to add up: take part, and say in the same message why not.
+            error, f, g = caught, math.nan, None
+        failed, f = space.gather(Wanted(), [float(error is not None), f])
+        if failed:
+            raise_together(space.comm, error)
+        return f, g
+
+
+def _number(f: Any) -> float:
+    value = f.detach() if array_api_compat.is_torch_array(f) else f
+    if np.ndim(value) != 0 and math.prod(value.shape) != 1:
+        raise ValueError(f"the loss must be one number, got shape {tuple(value.shape)}")
+    return float(value)
 
 
 def _pair(values: Any) -> tuple[Any, Array]:

@@ -85,6 +85,18 @@ class MiniBatches:
         rows = self.order(epoch)[first : first + self.batch_size]
         return tuple(_rows(a, rows) for a in self.arrays)
 
+    def whole(self) -> Iterator[tuple[float, tuple[Array, ...]]]:
+        """Iterate over all samples in batches, the last one smaller, with their sizes."""
+        for first in range(0, self.samples, self.batch_size):
+            rows = np.arange(first, min(first + self.batch_size, self.samples))
+            yield float(len(rows)), tuple(_rows(a, rows) for a in self.arrays)
+
+    def resized(self, batch_size: int) -> MiniBatches:
+        """Return the same samples, in the same orders, in batches of another size."""
+        return MiniBatches(
+            *self.arrays, batch_size=batch_size, seed=self.seed, shuffle=self.shuffle
+        )
+
     def order(self, epoch: int) -> np.ndarray:
         """Return the numbers of the samples in the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
@@ -124,6 +136,8 @@ class FixedBatches:
 class StreamedBatches:
     """An iterable such as a torch DataLoader, run through once an epoch; it cannot resume."""
 
+    batch_size = samples = 0
+
     def __init__(self, batches: Iterable[Any]) -> None:
         self._batches = batches
 
@@ -131,12 +145,35 @@ class StreamedBatches:
         """Iterate over the batches of an epoch."""
         return iter(self._batches)
 
+    def whole(self) -> Iterator[tuple[float, Any]]:
+        """Iterate over all batches, with their weights."""
+        return ((1.0, batch) for batch in self._batches)
+
 
 class ResumableBatches:
-    """A source as a stream that can begin anywhere."""
+    """A source as a stream that can begin anywhere.
+
+    Attributes
+    ----------
+    batch_size, samples : int
+        Of a source whose batches can be :meth:`resized`; else 0.
+    """
 
     def __init__(self, source: BatchSource) -> None:
         self.source = source
+        grows = hasattr(source, "resized")
+        self.batch_size: int = source.batch_size if grows else 0
+        self.samples: int = source.samples if grows else 0
+
+    def resized(self, batch_size: int) -> ResumableBatches:
+        """Return the stream of the same samples in batches of another size."""
+        return ResumableBatches(self.source.resized(batch_size))
+
+    def whole(self) -> Iterator[tuple[float, Any]]:
+        """Iterate over all samples in batches, with their weights; or over those of one epoch."""
+        if hasattr(self.source, "whole"):
+            return self.source.whole()
+        return ((1.0, self.source.part(0, k)) for k in range(len(self.source)))
 
     def epoch(self, number: int, first: int) -> Iterator[Any]:
         """Iterate over the batches of an epoch from number `first`."""

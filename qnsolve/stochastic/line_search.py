@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,11 @@ class LineSearchState:
     x: Array
     matrix: InverseLSR1
     last_t: float = 1.0
-    space: VectorSpace = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.space = VectorSpace.of(self.x)
+    @property
+    def space(self) -> VectorSpace:
+        """Of the parameters."""
+        return self.matrix.space
 
 
 class LineSearchSolver:
@@ -51,14 +52,15 @@ class LineSearchSolver:
     def __init__(self, options: LineSearchStepOptions) -> None:
         self.options = options
 
-    def init(self, x: Array) -> LineSearchState:
-        """Return the state at the flat parameters `x`, before the first step."""
+    def init(self, x: Array, space: VectorSpace | None = None) -> LineSearchState:
+        """Return the state at the flat parameters `x`, a vector of `space`, before any step."""
+        space = VectorSpace.of(x) if space is None else space
         H = InverseLSR1(
-            x.shape[0],
+            space.size,
             memory=self.options.memory,
             gamma=self.options.gamma,
             initial_gamma=1.0 / self.options.initial_rate,
-            like=x,
+            like=space,
         )
         return LineSearchState(x, H)
 
@@ -118,9 +120,9 @@ class LineSearchSolver:
         """Return `state` as nested dictionaries of numbers and arrays."""
         return {"x": state.x, "matrix": state.matrix.snapshot(), "last_t": state.last_t}
 
-    def restore(self, saved: dict[str, Any]) -> LineSearchState:
+    def restore(self, saved: dict[str, Any], space: VectorSpace | None = None) -> LineSearchState:
         """Return the state of which `saved` is the snapshot."""
-        state = self.init(saved["x"])
+        state = self.init(saved["x"], space)
         state.matrix.restore(saved["matrix"])
         state.last_t = saved["last_t"]
         return state

@@ -24,15 +24,16 @@ from qnsolve.subproblem.model import QuadraticModel
 class Norm:
     """The norm of the region: a fixed one, or one that follows the gradients."""
 
-    def __init__(self, options: StepOptions, like: Array) -> None:
+    def __init__(self, options: StepOptions, space: VectorSpace) -> None:
+        self._space = space
         self.moments = None
         if isinstance(options.norm, str) and options.norm in MOMENTS:
             self.moments = SecondMoments(
-                options.norm, decay=options.decay, epsilon=options.epsilon, like=like
+                options.norm, decay=options.decay, epsilon=options.epsilon, like=space
             )
-            self.metric: Metric = EuclideanNorm(VectorSpace.of(like))
+            self.metric: Metric = EuclideanNorm(space)
         else:
-            self.metric = metric_of(options.norm, VectorSpace.of(like))
+            self.metric = metric_of(options.norm, space)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state; a fixed norm is in the options."""
@@ -45,7 +46,7 @@ class Norm:
         if self.moments is not None:
             self.moments.restore(state["moments"])
             if state["d"] is not None:
-                self.metric = DiagonalNorm(state["d"])
+                self.metric = DiagonalNorm.of_slice(state["d"], self._space)
 
 
 class SecantModel:
@@ -58,14 +59,15 @@ class SecantModel:
 
     Parameters
     ----------
-    x : array, shape (n,)
-        A vector whose library, dtype and device are taken.
+    like : array, shape (n,), or VectorSpace
+        A vector whose library, dtype and device are taken, or the space of the parameters.
     options : MatrixOptions
     """
 
-    def __init__(self, x: Array, options: MatrixOptions) -> None:
+    def __init__(self, like: Array | VectorSpace, options: MatrixOptions) -> None:
+        self._space = VectorSpace.of(like)
         self._options = options
-        self._norm = Norm(options, x)
+        self._norm = Norm(options, self._space)
         self._matrix: CompactMatrix | None = None
         self._age = 0
 
@@ -90,7 +92,7 @@ class SecantModel:
     def begin(self, g: Array, length: float) -> None:
         """Start without pairs, from the gamma whose first step has this length in the norm."""
         gamma = first_gamma(self.metric.dual_norm(g), length)
-        self._matrix = self._options.matrix(g, self._options, gamma)
+        self._matrix = self._options.matrix(self._space, self._options, gamma)
 
     def quadratic(self, g: Array, products: Callable | None = None) -> QuadraticModel:
         """Return the model with the gradient `g`; valid until the next pair is stored."""
@@ -112,11 +114,12 @@ class SecantModel:
         matrix = None if self._matrix is None else self._matrix.snapshot()
         return {"norm": self._norm.snapshot(), "matrix": matrix, "age": self._age}
 
-    def restore(self, state: dict[str, Any], like: Array) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to the state that :meth:`snapshot` has returned."""
         self._norm.restore(state["norm"])
         self._age = int(state["age"])
         if state["matrix"] is not None:
-            self._matrix = self._options.matrix(like, self._options, 1.0)
+            self._matrix = self._options.matrix(self._space, self._options, 1.0)
             self._matrix.restore(state["matrix"])
 
     def _change_metric(self, new: DiagonalNorm) -> None:
@@ -153,16 +156,17 @@ class HessianModel:
 
     Parameters
     ----------
-    x : array, shape (n,)
-        A vector whose library, dtype and device are taken.
+    like : array, shape (n,), or VectorSpace
+        A vector whose library, dtype and device are taken, or the space of the parameters.
     options : NewtonStepOptions
     """
 
     n_pairs = 0
 
-    def __init__(self, x: Array, options: NewtonStepOptions) -> None:
+    def __init__(self, like: Array | VectorSpace, options: NewtonStepOptions) -> None:
+        self._space = VectorSpace.of(like)
         self._options = options
-        self._norm = Norm(options, x)
+        self._norm = Norm(options, self._space)
 
     @property
     def metric(self) -> Metric:
@@ -179,7 +183,7 @@ class HessianModel:
 
     def quadratic(self, g: Array, products: Callable[[Array], Array]) -> KrylovSubproblem:
         """Return the model with the gradient `g` and these products."""
-        return KrylovSubproblem(g, products, self.metric, self._options)
+        return KrylovSubproblem(g, products, self.metric, self._space, self._options)
 
     def learn(self, step: Array, y: Array, products: np.ndarray | None = None) -> bool:
         """There are no pairs: nothing is stored."""
@@ -189,7 +193,8 @@ class HessianModel:
         """Return the state, for :meth:`restore`."""
         return {"norm": self._norm.snapshot()}
 
-    def restore(self, state: dict[str, Any], like: Array) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to the state that :meth:`snapshot` has returned."""
         self._norm.restore(state["norm"])
 
 
@@ -210,6 +215,7 @@ class KrylovSubproblem:
     gradient: Array
     products: Callable[[Array], Array]
     metric: Metric
+    space: VectorSpace
     options: NewtonStepOptions
 
     def trust_region(self, radius: float) -> KrylovStep:
@@ -218,13 +224,14 @@ class KrylovSubproblem:
             "norm": self.metric if isinstance(self.metric, DiagonalNorm) else None,
             "tol": self.options.forcing,
             "maxiter": self.options.inner_maxiter,
+            "comm": self.space.comm,
         }
         if self.options.inner == "gltr":
             # A step that only has to descend need not look for the hard case.
             found = gltr(self.gradient, self.products, radius, restarts=0, **arguments)
         else:
             found = steihaug_cg(self.gradient, self.products, radius, **arguments)
-        slope = VectorSpace.of(self.gradient).dot(self.gradient, found.step)
+        slope = self.space.dot(self.gradient, found.step)
         return KrylovStep(found.step, slope, found.decrease, self.metric.norm(found.step))
 
 

@@ -36,8 +36,8 @@ class SecondMoments:
         beta; "adagrad" has none.
     epsilon : float, > 0
         Keeps A positive; in the unit of a gradient.
-    like : array, shape (n,)
-        A vector whose library, dtype and device the moments take.
+    like : array, shape (n,), or VectorSpace
+        A vector whose library, dtype and device the moments take, or the space of the gradients.
 
     Notes
     -----
@@ -60,7 +60,9 @@ class SecondMoments:
     array([5.00000001e+00, 1.00000000e-08])
     """
 
-    def __init__(self, kind: str, *, decay: float, epsilon: float, like: Array) -> None:
+    def __init__(
+        self, kind: str, *, decay: float, epsilon: float, like: Array | VectorSpace
+    ) -> None:
         # Roots: the square of a gradient could overflow where the gradient does not.
         self._old, self._new = (
             (1.0, 1.0) if kind == "adagrad" else (decay**0.5, (1.0 - decay) ** 0.5)
@@ -68,7 +70,7 @@ class SecondMoments:
         self._decay = decay if kind == "adam" else 0.0
         self._epsilon = epsilon
         self.space = VectorSpace.of(like)
-        self.root = self.space.zeros(self.space.size)
+        self.root = self.space.zeros(self.space.length)
         self.count = 0
 
     def update(self, g: Array) -> None:
@@ -79,7 +81,7 @@ class SecondMoments:
     def norm(self) -> DiagonalNorm:
         """Return the norm of A, after at least one gradient."""
         correction = (1.0 - self._decay**self.count) ** 0.5
-        return DiagonalNorm(self.root / correction + self._epsilon)
+        return DiagonalNorm.of_slice(self.root / correction + self._epsilon, self.space)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, for :meth:`restore`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -32,6 +33,8 @@ from qnsolve.stochastic.scaling import PartOfLatest
 NORMS = ("l2", *MOMENTS)
 """Named norms of the region."""
 
+_ONE_OR_MORE = Number(float, "a finite number >= 1", lambda value: 1 <= value < math.inf)
+_PART = Number(float, "a number in (0, 1]", lambda value: 0 < value <= 1)
 _LARGER_THAN_ONE = Number(float, "a number > 1", lambda value: value > 1)
 
 
@@ -63,6 +66,14 @@ class StepOptions:
     accept : float, in [0, 1)
         A step is taken where the reduction of f on the batch is more than `accept` times the
         predicted one.  Default 1e-4.
+    pivot_every : int, >= 1, or None
+        At the beginning of every so many epochs the loss on all samples is compared with that of
+        the last comparison, and where it is not lower all steps since are undone and the batches
+        grow (:class:`qnsolve.stochastic.pivot.Pivot`).  Default None: never.
+    batch_growth : float, >= 1
+        Factor by which they grow; more than 1 needs MiniBatches.  Default 1.
+    largest_batch : float, in (0, 1]
+        Part of the samples beyond which they do not grow.  Default 0.2.
 
     Raises
     ------
@@ -85,6 +96,9 @@ class StepOptions:
     epsilon: float = field(default=1e-8, metadata=checked_by(POSITIVE))
     initial_rate: float = field(default=1e-3, metadata=checked_by(POSITIVE))
     accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
+    pivot_every: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
+    batch_growth: float = field(default=1.0, metadata=checked_by(_ONE_OR_MORE))
+    largest_batch: float = field(default=0.2, metadata=checked_by(_PART))
 
     def __post_init__(self) -> None:
         for option in fields(self):

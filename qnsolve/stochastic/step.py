@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,16 +66,15 @@ class TrainingState:
         Parameters; replaced by a step, never written to.
     model : SecantModel or HessianModel
         Pairs and norm.
+    space : VectorSpace
+        Of the parameters.
     reach : Radius or Weight, or None before the first step
     """
 
     x: Array
     model: Model
+    space: VectorSpace
     reach: Reach | None = None
-    space: VectorSpace = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.space = VectorSpace.of(self.x)
 
 
 class ModelSolver:
@@ -95,9 +94,10 @@ class ModelSolver:
         self._reach: Any = Weight if isinstance(options, CubicStepOptions) else Radius
         self._store_rejected = getattr(options, "store_rejected", False)
 
-    def init(self, x: Array) -> TrainingState:
-        """Return the state at the flat parameters `x`, before the first step."""
-        return TrainingState(x, self._model(x, self.options))
+    def init(self, x: Array, space: VectorSpace | None = None) -> TrainingState:
+        """Return the state at the flat parameters `x`, a vector of `space`, before any step."""
+        space = VectorSpace.of(x) if space is None else space
+        return TrainingState(x, self._model(space, self.options), space)
 
     def step(
         self,
@@ -175,10 +175,10 @@ class ModelSolver:
         reach = None if state.reach is None else state.reach.snapshot()
         return {"x": state.x, "model": state.model.snapshot(), "reach": reach}
 
-    def restore(self, saved: dict[str, Any]) -> TrainingState:
+    def restore(self, saved: dict[str, Any], space: VectorSpace | None = None) -> TrainingState:
         """Return the state of which `saved` is the snapshot."""
-        state = self.init(saved["x"])
-        state.model.restore(saved["model"], saved["x"])
+        state = self.init(saved["x"], space)
+        state.model.restore(saved["model"])
         if saved["reach"] is not None:
             state.reach = self._reach(self.options, 1.0)
             state.reach.restore(saved["reach"])

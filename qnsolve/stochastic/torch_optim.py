@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qnsolve.array import to_host
+from qnsolve.array import Array, to_host
+from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.step import StepInfo
 from qnsolve.stochastic.training import make_solver
 
@@ -78,6 +79,7 @@ class LSR1(torch.optim.Optimizer):
             )
         self._params = [p for p in self.param_groups[0]["params"] if p.requires_grad]
         check_alike(self._params)
+        self._border = Border(self._params[0].detach().reshape(-1))
         self._buffers = list(buffers or ())
         self._run: Any = None
         self.info: StepInfo | None = None
@@ -89,27 +91,28 @@ class LSR1(torch.optim.Optimizer):
         """
         if closure is None:
             raise TypeError("LSR1.step needs a closure that computes the loss and its gradient")
+        inside, outside, now = self._border.inside, self._border.outside, self._vector()
         if self._run is None:
-            self._run = self._solver.init(self._vector())
-        elif not torch.equal(self._run.x, self._vector()):
+            self._run = self._solver.init(inside(now))
+        elif not torch.equal(outside(self._run.x), now):
             # Somebody else has written to the parameters, say with load_state_dict.
-            self._run.x = self._vector()
+            self._run.x = inside(now)
         before = [buffer.clone() for buffer in self._buffers]
-        after: list[tuple[Tensor, list[Tensor]]] = []
+        after: list[tuple[Array, list[Tensor]]] = []
         first: list[Tensor] = []
 
-        def value_and_grad(x: Tensor) -> tuple[float, Tensor]:
-            self._write(x)
+        def value_and_grad(x: Array) -> tuple[float, Array]:
+            self._write(outside(x))
             _copy(before, self._buffers)
             with torch.enable_grad():
                 loss = closure()
             first.append(loss.detach())
             after.append((x, [buffer.clone() for buffer in self._buffers]))
-            return float(loss.detach()), self._gradient()
+            return float(loss.detach()), inside(self._gradient())
 
         self._run, self.info = self._solver.step(self._run, value_and_grad)
         x = self._run.x
-        self._write(x)
+        self._write(outside(x))
         _copy(next((b for point, b in reversed(after) if point is x), before), self._buffers)
         return first[0]
 
@@ -143,7 +146,9 @@ class LSR1(torch.optim.Optimizer):
             return {key: self._as_state(value, key) for key, value in saved.items()}
         if not isinstance(saved, Tensor):
             return saved
-        return to_host(saved) if name in _ON_HOST else saved.to(self._params[0])
+        if name in _ON_HOST:
+            return to_host(saved)
+        return self._border.inside(saved.to(self._params[0]))
 
 
 def check_alike(params: list[Tensor]) -> None:

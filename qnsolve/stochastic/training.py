@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
-from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save
+from qnsolve.checkpoint import in_words, load, prepare, save
+from qnsolve.comm import Comm, agreed, as_comm, each
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
-from qnsolve.stochastic.batches import ResumableBatches, stream_of
+from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, stream_of
+from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.line_search import LineSearchSolver
 from qnsolve.stochastic.options import (
     CubicStepOptions,
@@ -24,7 +26,8 @@ from qnsolve.stochastic.options import (
     StepOptions,
     TrustRegionStepOptions,
 )
-from qnsolve.stochastic.step import ModelSolver, StepInfo
+from qnsolve.stochastic.run import Callback, Run, TrainResult
+from qnsolve.stochastic.step import ModelSolver
 
 METHODS: dict[str, type[StepOptions]] = {
     "hybrid-tr": TrustRegionStepOptions,
@@ -34,74 +37,6 @@ METHODS: dict[str, type[StepOptions]] = {
     "newton-tr": NewtonStepOptions,
 }
 """Methods and their options."""
-
-PRODUCT_COST = 2.0
-"""Cost of a product with the Hessian, in gradients."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrainResult:
-    """What a run of :func:`train` has done.
-
-    Attributes
-    ----------
-    params : array, shape (n,)
-        The parameters after the last step.
-    epochs : int
-        Epochs that were finished.
-    steps : int
-    passes : float
-        Gradients in passes over the batches of an epoch, a product with the Hessian as two; NaN
-        where the number of batches is not known.
-    message : str
-        Why the run is over.
-    history : dict of str to ndarray, shape (steps,)
-        One entry a step: the fields of :class:`StepInfo`, `epoch`, `gradients` and `products`, the
-        last two counted from the start of the run.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from qnsolve.stochastic import train
-    >>> result = train(lambda x, batch: (x @ x, 2.0 * x), np.ones(3), [None], epochs=2)
-    >>> result.steps, result.history["loss"].shape
-    (2, (2,))
-    """
-
-    params: Array
-    epochs: int
-    steps: int
-    passes: float
-    message: str
-    history: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """What a callback sees.
-
-    Attributes
-    ----------
-    params : array, shape (n,)
-        The parameters; not to be changed.
-    epoch : int
-        Number of the epoch, from 0.
-    step : int
-        Steps so far.
-    passes : float
-        As in :class:`TrainResult`.
-    info : StepInfo
-        The last step.
-    """
-
-    params: Array
-    epoch: int
-    step: int
-    passes: float
-    info: StepInfo
-
-
-Callback = Callable[[Progress], Any]
 
 
 def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | LineSearchSolver:
@@ -148,6 +83,7 @@ def train(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: int | None = None,
     progress: bool | None = None,
+    comm: Any = None,
     **options: Any,
 ) -> TrainResult:
     r"""Minimise the mean of a loss over samples that come in mini-batches.
@@ -187,6 +123,12 @@ def train(
         Write after so many steps, besides at the end of every epoch.
     progress : bool, optional
         Show a progress bar, which needs tqdm.  Default: on a terminal, if tqdm is installed.
+    comm : qnsolve.comm.Comm or mpi4py communicator, optional
+        Ranks that train one model together, each with its own slice of `params`, of any length from
+        0.  `loss_and_grad` returns *its part* of the loss, which is the sum over all ranks, and its
+        slice of the gradient of that sum, as in :func:`qnsolve.minimize`.  Batches must be as many
+        on every rank.  What a callable raises on one rank ends all of them.  Not for ranks that
+        hold shards of the data and all parameters: those add up loss and gradient in the callable.
     **options
         Those of the method: :mod:`qnsolve.stochastic.options`.
 
@@ -204,6 +146,9 @@ def train(
     A step costs two gradients of its batch; with `overlap` three, as the second half of a batch is
     the first half of the next one, where its value is known.  A batch whose loss or gradient is not
     finite is left out; a trial point where they are not is a step too long.
+
+    On the CPU, parameters of PyTorch and JAX are computed with as the NumPy arrays that share their
+    memory; `loss_and_grad` and callbacks see those of their library.
 
     References
     ----------
@@ -230,44 +175,45 @@ def train(
     True
     """
     # 1. Arguments.
-    space = _space_of(params)
+    comm = None if comm is None else as_comm(comm)
     solver = make_solver(method, **options)
-    stream = stream_of(batches)
-    _check_arguments(loss_and_grad, epochs, callback, step_callback, checkpoint_every)
-    if checkpoint is None and checkpoint_every is not None:
-        raise ValueError("checkpoint_every needs a checkpoint to write to")
-    if checkpoint is not None and not isinstance(stream, ResumableBatches):
-        raise TypeError(
-            "a checkpoint needs batches that can be asked for by number: MiniBatches, a sequence, "
-            "or an object with __len__ and part(epoch, number)"
-        )
-    function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp)
-    run = _Run(solver, function, stream, params)
-    bar = _progress_bar(progress, epochs, stream)
+    stream = agreed(comm, lambda: stream_of(batches))
+    named = {"callback": callback, "step_callback": step_callback}
+    counts = {"epochs": (epochs, 0), "checkpoint_every": (checkpoint_every, 1)}
+    agreed(comm, lambda: _check_arguments({"loss_and_grad": loss_and_grad, **named}, counts))
+    agreed(comm, lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every, comm))
+    border, space = _space_of(params, comm)
+    if comm is not None:
+        _check_ranks(space, stream, comm)
+    function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
+    run = Run(solver, function, stream, border.inside(params), space, border)
     # 2. The state of a run that was broken off.
     if checkpoint is not None:
-        run.identity = _identity(method, solver.options, space, stream)
+        run.identity = _identity(method, solver.options, params, stream)
         if prepare(checkpoint):
             run.restore(load(checkpoint, space))
+    bar = _progress_bar(False if comm is not None and comm.rank else progress, epochs)
     message = f"all of {epochs} epochs are done"
     try:
         while run.epoch < epochs:
-            for batch in stream.epoch(run.epoch, run.number):
-                # 3. A step on the next batch, and what it teaches.
+            # 3. Go back if the loss on all samples has not fallen.
+            run.check_pivot()
+            for batch in run.batches():
+                # 4. A step on the next batch, and what it teaches.
                 run.step(batch)
                 bar.advance(run)
-                # 4. Tell, and write down.
+                # 5. Tell, and write down.
                 if step_callback is not None:
-                    step_callback(run.progress())
+                    run.tell(step_callback, run.progress())
                 if checkpoint_every and run.steps % checkpoint_every == 0 and checkpoint:
                     save(checkpoint, run.snapshot())
-            # 5. The next epoch.
+            # 6. The next epoch.
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             if checkpoint is not None:
                 save(checkpoint, run.snapshot())
             if callback is not None and shown is not None:
-                callback(shown)
+                run.tell(callback, shown)
     except StopIteration:
         message = "stopped by the callback"
     finally:
@@ -275,94 +221,10 @@ def train(
     return run.result(message)
 
 
-class _Run:
-    """The state of one run: the solver's, the position in the batches, and the history."""
-
-    def __init__(self, solver: Any, function: BatchFunction, stream: Any, params: Array) -> None:
-        self._solver, self._function, self._stream = solver, function, stream
-        self._moved = getattr(function.loss_and_grad, "moved", None)
-        self.state = solver.init(params)
-        self.epoch = self.number = self.steps = 0
-        self.identity: dict[str, Any] = {}
-        self._infos: list[StepInfo] = []
-        self._counts: list[tuple[int, int, int]] = []
-
-    def step(self, batch: Any) -> None:
-        self._function.advance(batch)
-        x = self.state.x
-        self.state, info = self._solver.step(self.state, self._function, self._function.product)
-        if self._moved is not None and self.state.x is not x:
-            self._moved(self.state.x)
-        self.number += 1
-        self.steps += 1
-        self._infos.append(info)
-        self._counts.append((self.epoch, self._function.gradients, self._function.products))
-
-    @property
-    def passes(self) -> float:
-        """Gradients so far in passes over the batches."""
-        if not isinstance(self._stream, ResumableBatches):
-            return float("nan")
-        function = self._function
-        cost = function.gradients + PRODUCT_COST * function.products
-        return cost / len(self._stream.source)
-
-    def progress(self) -> Progress:
-        info = self._infos[-1]
-        return Progress(self.state.x, self.epoch, self.steps, self.passes, info)
-
-    def result(self, message: str) -> TrainResult:
-        return TrainResult(
-            self.state.x, self.epoch, self.steps, self.passes, message, self._history()
-        )
-
-    def snapshot(self) -> dict[str, Any]:
-        loss = self._function.loss_and_grad
-        return {
-            "identity": self.identity,
-            "epoch": self.epoch,
-            "number": self.number,
-            "steps": self.steps,
-            "history": self._history(),
-            "function": self._function.snapshot(self.state.x),
-            "state": self._solver.snapshot(self.state),
-            "loss": loss.snapshot() if hasattr(loss, "snapshot") else {},
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        refuse_other(saved["identity"], self.identity)
-        self.epoch, self.number, self.steps = saved["epoch"], saved["number"], saved["steps"]
-        self.state = self._solver.restore(saved["state"])
-        last = self._stream.before(self.epoch, self.number) if self.steps else None
-        self._function.restore(saved["function"], self.state.x, last)
-        history = {name: values.tolist() for name, values in saved["history"].items()}
-        names = StepInfo._fields
-        self._infos = [StepInfo(*row) for row in zip(*(history[n] for n in names), strict=True)]
-        counts = (history[name] for name in ("epoch", "gradients", "products"))
-        self._counts = list(zip(*counts, strict=True))
-        loss = self._function.loss_and_grad
-        if hasattr(loss, "restore"):
-            loss.restore(saved["loss"])
-
-    def _history(self) -> dict[str, np.ndarray]:
-        kinds = {"n_pairs": int, "accepted": bool, "stored": bool, "finite": bool}
-        columns = {
-            name: np.array([getattr(info, name) for info in self._infos], kinds.get(name, float))
-            for name in StepInfo._fields
-        }
-        counts = np.array(self._counts, dtype=int).reshape(-1, 3)
-        return {
-            **columns,
-            "epoch": counts[:, 0],
-            "gradients": counts[:, 1],
-            "products": counts[:, 2],
-        }
-
-
 class _NoBar:
     """A progress bar that nobody sees."""
 
-    def advance(self, run: _Run) -> None:
+    def advance(self, run: Run) -> None:
         pass
 
     def close(self) -> None:
@@ -372,11 +234,14 @@ class _NoBar:
 class _Bar:
     """A progress bar of tqdm, one tick a step."""
 
-    def __init__(self, tqdm: Any, total: int | None) -> None:
-        self._bar = tqdm(total=total, unit="step")
+    def __init__(self, tqdm: Any, epochs: int) -> None:
+        self._epochs = epochs
+        self._bar = tqdm(unit="step")
 
-    def advance(self, run: _Run) -> None:
-        # A resumed run begins where it was broken off.
+    def advance(self, run: Run) -> None:
+        # A resumed run begins where it was broken off, and batches may have grown.
+        left = run.steps_left(self._epochs)
+        self._bar.total = None if left is None else run.steps + left
         self._bar.update(run.steps - self._bar.n)
         self._bar.set_postfix(epoch=run.epoch, loss=run.progress().info.loss, refresh=False)
 
@@ -384,7 +249,7 @@ class _Bar:
         self._bar.close()
 
 
-def _progress_bar(progress: bool | None, epochs: int, stream: Any) -> _NoBar | _Bar:
+def _progress_bar(progress: bool | None, epochs: int) -> _NoBar | _Bar:
     if progress is False or (progress is None and not sys.stderr.isatty()):
         return _NoBar()
     try:
@@ -393,32 +258,40 @@ def _progress_bar(progress: bool | None, epochs: int, stream: Any) -> _NoBar | _
         if progress:
             raise ValueError("progress=True needs tqdm; pip install qnsolve[experiments]") from None
         return _NoBar()
-    known = isinstance(stream, ResumableBatches)
-    return _Bar(tqdm, epochs * len(stream.source) if known else None)
+    return _Bar(tqdm, epochs)
 
 
-def _space_of(params: Array) -> VectorSpace:
-    if not array_api_compat.is_array_api_obj(params):
-        raise TypeError(f"params must be an array, got {type(params).__name__}")
-    xp = array_api_compat.array_namespace(params)
-    if not xp.isdtype(params.dtype, "real floating"):
-        raise TypeError(f"params must be real floating, got dtype {params.dtype}")
-    if params.ndim != 1 or params.shape[0] == 0:
-        raise ValueError(f"params must have shape (n,), n >= 1, got {tuple(params.shape)}")
-    return VectorSpace.of(params)
+def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
+    def checked() -> Border:
+        if not array_api_compat.is_array_api_obj(params):
+            raise TypeError(f"params must be an array, got {type(params).__name__}")
+        xp = array_api_compat.array_namespace(params)
+        if not xp.isdtype(params.dtype, "real floating"):
+            raise TypeError(f"params must be real floating, got dtype {params.dtype}")
+        if params.ndim != 1 or (params.shape[0] == 0 and comm is None):
+            raise ValueError(f"params must have shape (n,), n >= 1, got {tuple(params.shape)}")
+        return Border(params)
+
+    border = agreed(comm, checked)
+    return border, VectorSpace.of(border.inside(params), comm)
 
 
-def _check_arguments(
-    loss_and_grad: Any, epochs: Any, callback: Any, step_callback: Any, every: Any
-) -> None:
-    for name, value, optional in (
-        ("loss_and_grad", loss_and_grad, False),
-        ("callback", callback, True),
-        ("step_callback", step_callback, True),
-    ):
-        if not callable(value) and not (optional and value is None):
+def _check_ranks(space: VectorSpace, stream: ResumableBatches, comm: Comm) -> None:
+    """Refuse slices and batches that do not belong to one run; collective."""
+    if len(set(each(comm, space.eps))) > 1:
+        raise ValueError(f"params have dtype {space.dtype} here and another one on another rank")
+    if space.size == 0:
+        raise ValueError("params are empty on every rank")
+    if len(set(each(comm, float(len(stream.source))))) > 1:
+        raise ValueError(f"there are {len(stream.source)} batches here, not so on another rank")
+
+
+def _check_arguments(callables: dict[str, Any], counts: dict[str, tuple[Any, int]]) -> None:
+    """Check callables, of which all but the first may be None, and numbers with their least."""
+    for position, (name, value) in enumerate(callables.items()):
+        if not callable(value) and not (position and value is None):
             raise TypeError(f"{name} must be callable, got {type(value).__name__}")
-    for name, value, least in (("epochs", epochs, 0), ("checkpoint_every", every, 1)):
+    for name, (value, least) in counts.items():
         if name == "checkpoint_every" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -427,8 +300,30 @@ def _check_arguments(
             raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
+def _check_batches(
+    stream: ResumableBatches | StreamedBatches,
+    options: StepOptions,
+    checkpoint: Any,
+    every: int | None,
+    comm: Comm | None,
+) -> None:
+    """Refuse what these batches cannot be used for."""
+    if checkpoint is None and every is not None:
+        raise ValueError("checkpoint_every needs a checkpoint to write to")
+    if checkpoint is not None and comm is not None:
+        raise ValueError("checkpoint is not supported with comm; keep params by a callback")
+    for name, wanted in (("a checkpoint", checkpoint), ("comm", comm)):
+        if wanted is not None and not isinstance(stream, ResumableBatches):
+            raise TypeError(
+                f"{name} needs batches that can be asked for by number: MiniBatches, a sequence, "
+                "or an object with __len__ and part(epoch, number)"
+            )
+    if options.pivot_every is not None and options.batch_growth > 1.0 and not stream.samples:
+        raise TypeError("batch_growth > 1 needs MiniBatches, or an object with their methods")
+
+
 def _identity(
-    method: str, options: StepOptions, space: VectorSpace, stream: ResumableBatches
+    method: str, options: StepOptions, params: Array, stream: ResumableBatches
 ) -> dict[str, Any]:
     """Return what a checkpoint must share with the run that goes on from it."""
     values = {option.name: getattr(options, option.name) for option in fields(options)}
@@ -436,8 +331,8 @@ def _identity(
         "program": "train",
         "method": method,
         "options": {name: in_words(value) for name, value in values.items()},
-        "n": space.size,
-        "dtype": str(space.dtype),
-        "library": space.xp.__name__,
+        "n": params.shape[0],
+        "dtype": str(params.dtype),
+        "library": array_api_compat.array_namespace(params).__name__,
         "batches": stream.describe(),
     }

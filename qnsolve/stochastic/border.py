@@ -1,0 +1,79 @@
+"""Between the arrays of the user's callables and those that a run computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from qnsolve.array import Array
+
+SHARED = ("float32", "float64")
+"""Dtypes, by the ends of their names, that NumPy has too."""
+
+REMEMBERED = 4
+"""Points of which the user's array is kept: both ends of a step, and those of differences."""
+
+
+class Border:
+    """Lets a run on the CPU compute with NumPy, whatever library the user's arrays are of.
+
+    Arrays of PyTorch and JAX in the memory of the host can be looked at as NumPy arrays without a
+    copy; the passes over stored pairs are faster there, as they are done a chunk at a time in the
+    cache and need not be gathered.  Arrays of other libraries and on other devices stay what they
+    are, on both sides.
+
+    Parameters
+    ----------
+    like : array, shape (n,), optional
+        An array of the user's; without it, arrays stay what they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> border = Border(np.zeros(2))
+    >>> x = np.ones(2)
+    >>> border.inside(x) is x, border.outside(x) is x
+    (True, True)
+    """
+
+    def __init__(self, like: Array | None = None) -> None:
+        self._export = None if like is None else _export_of(like)
+        self._exported: list[tuple[Array, Array]] = []
+
+    def inside(self, a: Any) -> Any:
+        """Return what the user's callable gave as an array to compute with."""
+        if self._export is None:
+            return a.detach() if array_api_compat.is_torch_array(a) else a
+        if array_api_compat.is_torch_array(a):
+            # From another device it would have to be copied; it is an error of the callable's.
+            return a.detach().numpy()
+        return np.asarray(a) if array_api_compat.is_jax_array(a) else a
+
+    def outside(self, x: Array) -> Array:
+        """Return `x` for the user's callable: one and the same array for one and the same x."""
+        if self._export is None:
+            return x
+        for known, exported in self._exported:
+            if known is x:
+                return exported
+        exported = self._export(x)
+        self._exported = [*self._exported[1 - REMEMBERED :], (x, exported)]
+        return exported
+
+
+def _export_of(like: Array) -> Callable[[np.ndarray], Array] | None:
+    """Return the function that makes a NumPy array one like `like`, where that shares memory."""
+    if not str(like.dtype).endswith(SHARED):
+        return None
+    if array_api_compat.is_torch_array(like) and str(like.device) == "cpu":
+        import torch
+
+        return torch.from_numpy
+    if array_api_compat.is_jax_array(like) and {d.platform for d in like.devices()} == {"cpu"}:
+        import jax
+
+        return jax.numpy.asarray if len(like.devices()) == 1 else None
+    return None

@@ -1,0 +1,283 @@
+"""One run of :func:`qnsolve.stochastic.train`: its position, its history and its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qnsolve.array import Array, VectorSpace
+from qnsolve.checkpoint import refuse_other
+from qnsolve.comm import agreed
+from qnsolve.stochastic.batch_function import BatchFunction
+from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches
+from qnsolve.stochastic.border import Border
+from qnsolve.stochastic.pivot import Pivot
+from qnsolve.stochastic.step import StepInfo
+
+PRODUCT_COST, VALUE_COST = 2.0, 1.0 / 3.0
+"""Cost of a product with the Hessian, and of a loss alone, in gradients."""
+
+KINDS = {"n_pairs": int, "accepted": bool, "stored": bool, "finite": bool}
+"""Of the fields of a StepInfo that are no floats."""
+
+COUNTS = ("epoch", "gradients", "products", "values")
+"""Columns of the history beside those."""
+
+_END = object()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a run of :func:`train` has done.
+
+    Attributes
+    ----------
+    params : array, shape (n,)
+        The parameters after the last step.
+    epochs : int
+        Epochs that were finished.
+    steps : int
+    passes : float
+        Gradients in passes over the batches of an epoch, a product with the Hessian as two and a
+        loss alone as a third; NaN where the number of batches is not known.
+    message : str
+        Why the run is over.
+    history : dict of str to ndarray, shape (steps,)
+        One entry a step: the fields of :class:`StepInfo`, `epoch`, `gradients`, `products` and
+        `values`, the last three counted from the start of the run.
+    pivots : dict of str to ndarray
+        One entry a comparison (option `pivot_every`): `epoch`, `loss` on all samples, `undone`,
+        and the `batch_size` until then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.stochastic import train
+    >>> result = train(lambda x, batch: (x @ x, 2.0 * x), np.ones(3), [None], epochs=2)
+    >>> result.steps, result.history["loss"].shape
+    (2, (2,))
+    """
+
+    params: Array
+    epochs: int
+    steps: int
+    passes: float
+    message: str
+    history: dict[str, np.ndarray]
+    pivots: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """What a callback sees.
+
+    Attributes
+    ----------
+    params : array, shape (n,)
+        The parameters; not to be changed.
+    epoch : int
+        Number of the epoch, from 0.
+    step : int
+        Steps so far.
+    passes : float
+        As in :class:`TrainResult`.
+    info : StepInfo
+        The last step.
+    """
+
+    params: Array
+    epoch: int
+    step: int
+    passes: float
+    info: StepInfo
+
+
+Callback = Callable[[Progress], Any]
+
+
+class Run:
+    """Where a run stands between two steps.
+
+    Parameters
+    ----------
+    solver : ModelSolver or a class with its methods
+    function : BatchFunction
+    stream : ResumableBatches or StreamedBatches
+    x : array, shape (n,)
+        Vector of `space` to start from.
+    space : VectorSpace
+    border : Border
+        What callbacks are shown in place of x.
+
+    Attributes
+    ----------
+    epoch, number, steps : int
+        The epoch, batches done in it, and steps in all.
+    identity : dict
+        What a checkpoint must share with the run that goes on from it.
+    """
+
+    def __init__(
+        self,
+        solver: Any,
+        function: BatchFunction,
+        stream: ResumableBatches | StreamedBatches,
+        x: Array,
+        space: VectorSpace,
+        border: Border,
+    ) -> None:
+        self._solver, self._function, self._stream = solver, function, stream
+        self._space, self._border = space, border
+        self._loss = function.loss_and_grad
+        self._moved = getattr(self._loss, "moved", None)
+        self.state = solver.init(x, space)
+        self.epoch = self.number = self.steps = 0
+        self.identity: dict[str, Any] = {}
+        self.pivot = Pivot(solver.options)
+        # Passes at the last change of the batch size, and the cost in gradients by then.
+        self._paid = self._cost_paid = 0.0
+        self._infos: list[StepInfo] = []
+        self._counts: list[tuple[int, int, int, int]] = []
+
+    def batches(self) -> Iterator[Any]:
+        """Iterate over what is left of the epoch."""
+        left = self._stream.epoch(self.epoch, self.number)
+        while True:
+            batch = agreed(self._space.comm, lambda: next(left, _END))
+            if batch is _END:
+                return
+            yield batch
+
+    def step(self, batch: Any) -> None:
+        """Do one step on `batch`."""
+        function, x = self._function, self.state.x
+        function.advance(batch)
+        self.state, info = self._solver.step(self.state, function, function.product)
+        if self._moved is not None and self.state.x is not x:
+            self._moved(self._border.outside(self.state.x))
+        self.number += 1
+        self.steps += 1
+        self._infos.append(info)
+        counts = (function.gradients, function.products, function.values)
+        self._counts.append((self.epoch, *counts))
+
+    def check_pivot(self) -> None:
+        """At the beginning of an epoch, go back if the loss is not lower than at the last pivot."""
+        if self.number or not self.pivot.due(self.epoch):
+            return
+        loss = self._loss_on_all(self.state.x)
+        kept = self._loss.snapshot() if hasattr(self._loss, "snapshot") else {}
+        undone = self.pivot.check(self.epoch, loss, self.state.x, kept, self._stream.batch_size)
+        if not undone:
+            return
+        self.state.x = self.pivot.x
+        if hasattr(self._loss, "restore"):
+            self._loss.restore(self.pivot.kept)
+        self._set_batch_size(self.pivot.larger(self._stream))
+
+    @property
+    def passes(self) -> float:
+        """Gradients so far in passes over the batches."""
+        if not isinstance(self._stream, ResumableBatches):
+            return float("nan")
+        return self._paid + (self._cost - self._cost_paid) / len(self._stream.source)
+
+    def steps_left(self, epochs: int) -> int | None:
+        """Return how many steps are left; None where the number of batches is not known."""
+        if not isinstance(self._stream, ResumableBatches):
+            return None
+        return (epochs - self.epoch) * len(self._stream.source) - self.number
+
+    def tell(self, callback: Callback, progress: Progress) -> None:
+        """Call `callback`; raise StopIteration where it does so on any rank."""
+        stop = False
+
+        def call() -> None:
+            nonlocal stop
+            try:
+                callback(progress)
+            except StopIteration:
+                stop = True
+
+        agreed(self._space.comm, call)
+        if self._space.any(stop):
+            raise StopIteration
+
+    def progress(self) -> Progress:
+        """Return what a callback is shown after a step."""
+        x = self._border.outside(self.state.x)
+        return Progress(x, self.epoch, self.steps, self.passes, self._infos[-1])
+
+    def result(self, message: str) -> TrainResult:
+        """Return the result of a run that is over."""
+        x = self._border.outside(self.state.x)
+        history, pivots = self._history(), self.pivot.history()
+        return TrainResult(x, self.epoch, self.steps, self.passes, message, history, pivots)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as nested dictionaries of plain values and arrays."""
+        return {
+            "identity": self.identity,
+            "epoch": self.epoch,
+            "number": self.number,
+            "steps": self.steps,
+            "history": self._history(),
+            "function": self._function.snapshot(self.state.x),
+            "state": self._solver.snapshot(self.state),
+            "loss": self._loss.snapshot() if hasattr(self._loss, "snapshot") else {},
+            "pivot": self.pivot.snapshot(),
+            "batch_size": self._stream.batch_size,
+            "paid": [self._paid, self._cost_paid],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from where :meth:`snapshot` was called."""
+        refuse_other(saved["identity"], self.identity)
+        self.epoch, self.number, self.steps = saved["epoch"], saved["number"], saved["steps"]
+        if saved["batch_size"] != self._stream.batch_size:
+            self._stream = self._stream.resized(saved["batch_size"])
+        self._paid, self._cost_paid = saved["paid"]
+        self.pivot.restore(saved["pivot"])
+        self.state = self._solver.restore(saved["state"], self._space)
+        last = self._stream.before(self.epoch, self.number) if self.steps else None
+        self._function.restore(saved["function"], self.state.x, last)
+        history = {name: values.tolist() for name, values in saved["history"].items()}
+        names = StepInfo._fields
+        self._infos = [StepInfo(*row) for row in zip(*(history[n] for n in names), strict=True)]
+        counts = (history[name] for name in COUNTS)
+        self._counts = list(zip(*counts, strict=True))
+        if hasattr(self._loss, "restore"):
+            self._loss.restore(saved["loss"])
+
+    @property
+    def _cost(self) -> float:
+        """All that was evaluated, in gradients of one batch."""
+        function = self._function
+        products = PRODUCT_COST * function.products
+        return function.gradients + products + VALUE_COST * function.values
+
+    def _loss_on_all(self, x: Array) -> float:
+        total = weights = 0.0
+        for weight, batch in self._stream.whole():
+            total += weight * self._function.value(x, batch)
+            weights += weight
+        return total / weights
+
+    def _set_batch_size(self, size: int) -> None:
+        if size == self._stream.batch_size:
+            return
+        self._paid, self._cost_paid = self.passes, self._cost
+        self._stream = self._stream.resized(size)
+        # The batch before has another size: it cannot be half of the next function.
+        self._function.forget()
+
+    def _history(self) -> dict[str, np.ndarray]:
+        columns = {
+            name: np.array([getattr(info, name) for info in self._infos], KINDS.get(name, float))
+            for name in StepInfo._fields
+        }
+        counts = np.array(self._counts, dtype=int).reshape(-1, 4).T
+        return {**columns, **dict(zip(COUNTS, counts, strict=True))}
