@@ -466,6 +466,37 @@ class VectorSpace:
         """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host."""
         return self.products_of_combinations(coefficients, rows)[1]
 
+    def rescale_pairs(
+        self, block: Array, used: int, factor: Array
+    ) -> tuple[Array, np.ndarray, np.ndarray]:
+        """Multiply the even ones of the first `used` rows by `factor`, and divide the odd ones.
+
+        Returns the block to use from then on, in NumPy the one given, and the Gram matrices of the
+        rows of either kind; one pass, a chunk of columns at a time.
+        """
+        xp, rows = self.xp, block[:used, :]
+        in_place = array_api_compat.is_numpy_namespace(xp)
+        SS: Array = 0.0
+        YY: Array = 0.0
+        parts: list[Array] = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for c in self._chunks(used):
+                S, Y = rows[0::2, c] * factor[c], rows[1::2, c] / factor[c]
+                if in_place:
+                    rows[0::2, c], rows[1::2, c] = S, Y
+                else:
+                    parts.append(xp.reshape(xp.stack([S, Y], axis=1), (used, S.shape[1])))
+                if self.wide is not None:
+                    S, Y = self._widen(S), self._widen(Y)
+                SS, YY = SS + S @ S.mT, YY + Y @ Y.mT
+            if parts:
+                block = xp.concat([xp.concat(parts, axis=1), block[used:, :]])
+            numbers = self._cross([SS, YY])
+        if self.comm is not None:
+            numbers = self.comm.allreduce_sum(numbers)
+        SS, YY = numbers.reshape(2, used // 2, used // 2)
+        return block, SS, YY
+
     def remembered(self, kind: Hashable, v: Array, make: Callable[[], Array]) -> Array:
         """Return ``make()``, one and the same for as long as v lives where numbers are gathered."""
         if not self.gathers:

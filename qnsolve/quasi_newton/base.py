@@ -11,7 +11,7 @@ import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
 from qnsolve.quasi_newton.eigen import eigh
-from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
+from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, PairProducts
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
     Constant,
@@ -216,6 +216,42 @@ class CompactMatrix:
             self.pairs.store(s, y, pair, chosen.kept)
             self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
         return chosen.status
+
+    def rescale(self, factor: Array) -> None:
+        """Go over to other variables: every s is multiplied by `factor`, every y divided by it.
+
+        The rule chooses gamma anew.  Where the inner matrix becomes singular, the oldest pairs are
+        dropped until it is not.
+
+        Parameters
+        ----------
+        factor : array, shape (n,)
+            Positive entries.
+
+        Notes
+        -----
+        4 k^2 n flops for k pairs, in one pass over them; they are not tested again but for that.
+        """
+        if not self.n_pairs:
+            return
+        self.pairs.rescale(factor)
+        blocks, unknown = self.pairs.blocks(), np.empty(0)
+        self._ratios.clear()
+        for j in range(len(blocks)):
+            squares = (float(gram[j, j]) for gram in (blocks.SS, blocks.SY, blocks.YY))
+            self._ratios.append(curvature_ratio(PairProducts(unknown, unknown, *squares)))
+        gamma = float(self._rule(blocks, self._ratios, self._gamma))
+        if not self._allows(gamma):
+            gamma = self._gamma
+        inner = self._factor(blocks, gamma)
+        while not inner.usable and len(blocks) > 1:
+            blocks = blocks.newest(len(blocks) - 1)
+            inner = self._factor(blocks, gamma)
+        if not inner.usable:
+            self.reset(gamma)
+            return
+        self.pairs.keep(len(blocks))
+        self._gamma, self._inner, self._spectrum = gamma, inner, None
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as plain values and arrays, for :meth:`restore`.

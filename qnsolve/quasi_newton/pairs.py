@@ -267,6 +267,23 @@ class PairMemory(RowMemory):
         super().clear()
         self._s_rows = self._blocks = None
 
+    def rescale(self, factor: Array) -> None:
+        """Multiply every s by `factor`, entry by entry, and divide every y by it.
+
+        S'Y stays what it is; S'S and Y'Y are made in the same pass, 4 k^2 n flops.
+        """
+        used = 2 * self._used
+        self._block, SS, YY = self.space.rescale_pairs(self._block, used, factor)
+        self._gram[0:used:2, 0:used:2], self._gram[1:used:2, 1:used:2] = SS, YY
+        self._blocks = None
+        self.version += 1
+
+    def keep(self, count: int) -> None:
+        """Forget all but the `count` newest pairs."""
+        self._order = self._order[self.n_pairs - count :]
+        self._s_rows = self._blocks = None
+        self.version += 1
+
     def with_newest(
         self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None
     ) -> np.ndarray:

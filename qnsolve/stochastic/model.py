@@ -53,9 +53,9 @@ class SecantModel:
     r"""A limited-memory matrix in an ellipsoidal norm that changes, B0 = gamma A.
 
     The matrix lives in the variables :math:`p = A^{1/2} s`.  When A changes to A', its pairs become
-    :math:`((A'A^{-1})^{1/2} S, (A'A^{-1})^{-1/2} Y)`: one product of all pairs with each other,
-    :math:`8 k^2 n` flops for k pairs.  Done once in k steps this is 8 k n a step, as much as the
-    step itself.
+    :math:`((A'A^{-1})^{1/2} S, (A'A^{-1})^{-1/2} Y)`: one pass over all pairs, and their products
+    with each other, :math:`4 k^2 n` flops for k pairs.  Done once in k steps this is 4 k n a step,
+    as much as a product with them.
 
     Parameters
     ----------
@@ -124,31 +124,10 @@ class SecantModel:
 
     def _change_metric(self, new: DiagonalNorm) -> None:
         old, self._norm.metric = self._norm.metric, new
-        if not self.n_pairs:
-            return
-        matrix, xp = self._matrix, self._matrix.space.xp
-        pairs, k = matrix.pairs, matrix.n_pairs
-        S = xp.stack([pairs.rows[int(row), :] for row in pairs.s_rows])
-        Y = xp.stack([pairs.rows[int(row) + 1, :] for row in pairs.s_rows])
-        rows = xp.concat([new.to_ball(old.from_ball(S)), new.from_ball(old.to_ball(Y))])
-        # S'Y does not depend on the norm.
-        SY = pairs.blocks().SY
-        SS, YY = (
-            matrix.space.gram_of_combinations(np.eye(k), part)
-            for part in (rows[:k, :], rows[k:, :])
-        )
-        gram = np.block([[SS, SY], [SY.T, YY]])
-        matrix.reset(matrix.gamma)
-        # Which of `rows` stands in each row of the matrix as it fills up again.
-        source = np.zeros(2 * k, dtype=int)
-        for s, y in zip(range(k), range(k, 2 * k), strict=True):
-            known = source[: pairs.rows.shape[0]]
-            status = matrix.update(
-                rows[s, :], rows[y, :], s_products=gram[s, known], y_products=gram[y, known]
-            )
-            if status.stored:
-                slot = pairs.s_rows[-1]
-                source[slot : slot + 2] = s, y
+        if self.n_pairs:
+            # p = A^{1/2} s: of ones, the root of a diagonal.
+            ones = self._space.zeros(self._space.length) + 1.0
+            self._matrix.rescale(new.to_ball(old.from_ball(ones)))
 
 
 class HessianModel:

@@ -131,7 +131,7 @@ class MatrixOptions(StepOptions):
         (:mod:`qnsolve.quasi_newton.scaling`).  Default ``PartOfLatest(0.5)``.
     refresh : int, >= 1
         A follows the gradients every so many steps, or every k where there are k pairs and that is
-        more often.  It costs 8 k^2 n flops.  Default 3, which lost nothing against 1; with 10 the
+        more often.  It costs 4 k^2 n flops.  Default 3, which lost nothing against 1; with 10 the
         loss after 48 steps was higher.
     store_rejected : bool
         Offer the pair of a rejected step to the memory too.  Default True.
