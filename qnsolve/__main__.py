@@ -18,7 +18,8 @@ import numpy as np
 from scipy import optimize
 
 from qnsolve import __version__, minimize
-from qnsolve.interface import DEFAULT_METHOD, METHODS
+from qnsolve.interface import DEFAULT_METHOD
+from qnsolve.methods import METHODS
 from qnsolve.problems import PROBLEMS, Classifier, Problem, breast_cancer_network, get_problem
 
 GTOL = 1e-5
@@ -204,7 +205,7 @@ def solve(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     figure = plotting.convergence(
         {args.method: fun.rows},
         gtol=args.gtol if args.gtol is not None else GTOL,
-        offset=problem.f_min if known else 0.0,
+        offset=problem.f_min or 0.0,
         value_label="lowest f so far, less the minimum" if known else "lowest f so far",
         gradient_label=r"smallest $\|g\|_\infty$ so far",
         title=f"{args.method} on {problem.name}, n = {problem.n}",

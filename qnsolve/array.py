@@ -127,7 +127,7 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[Hashable, tuple[tuple[Callable[[], Array], ...], Any]] = {}
+        self._entries: dict[tuple[Hashable, ...], tuple[tuple[Callable[[], Array], ...], Any]] = {}
 
     def get(self, kind: Hashable, *vectors: Array) -> Any:
         """Return what is known, or None."""
@@ -449,7 +449,8 @@ class VectorSpace:
         """
         dtype = self.dtype if self.wide is None else self.wide
         weights = self.from_host(np.ascontiguousarray(coefficients.T), dtype)
-        with_rows, among = 0.0, 0.0
+        with_rows: Array = 0.0
+        among: Array = 0.0
         for c in self._chunks(rows.shape[0]):
             part = rows[:, c] if self.wide is None else self._widen(rows[:, c])
             columns = weights @ part

@@ -40,10 +40,11 @@ def save(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
     foreign: list[str] = []
     text = {"version": VERSION, "tree": _without_arrays(tree, "", arrays, foreign)}
     text["foreign"] = foreign
+    entries: dict[str, Any] = {_TEXT: np.array(json.dumps(text)), **arrays}
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_TEXT: np.array(json.dumps(text))}, **arrays)
+            np.savez(file, **entries)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

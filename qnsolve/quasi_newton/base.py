@@ -71,7 +71,7 @@ class Inner:
 class Judgement(NamedTuple):
     """What becomes of a candidate memory: the blocks that are kept, and their inner matrix.
 
-    `inner` is None where the newest pair was refused for itself.
+    `inner` is None where the newest pair is not stored.
     """
 
     status: UpdateStatus
@@ -80,7 +80,7 @@ class Judgement(NamedTuple):
 
     @property
     def stored(self) -> bool:
-        return self.status.stored
+        return self.inner is not None
 
 
 class CompactMatrix:
@@ -147,8 +147,8 @@ class CompactMatrix:
             raise ValueError(f"gamma must be {self._gamma_wanted}, got {gamma!r}")
         self.pairs.clear()
         self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
-        keep = gamma is None or isinstance(self._rule, Constant)
-        self._gamma = self._initial_gamma if keep else float(gamma)
+        constant = isinstance(self._rule, Constant)
+        self._gamma = self._initial_gamma if gamma is None or constant else float(gamma)
         self._inner = Inner(np.empty((0, 0)), np.empty(0))
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0
@@ -212,7 +212,7 @@ class CompactMatrix:
         if chosen.status is UpdateStatus.SATISFIED and self.n_pairs == 0:
             # gamma I alone has the curvature of the pair.
             self._gamma, self._spectrum = gamma, None
-        if chosen.stored:
+        if chosen.inner is not None:
             self.pairs.store(s, y, pair, chosen.kept)
             self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
         return chosen.status
@@ -394,12 +394,14 @@ class CompactMatrix:
     def _judge(self, blocks: GramBlocks, gamma: float) -> Judgement:
         """Return whether the newest pair of `blocks` is taken, and what is left with it."""
         while True:
-            status, inner = self._judge_newest(blocks, gamma), None
+            status = self._judge_newest(blocks, gamma)
             if status.stored:
                 inner = self._factor(blocks, gamma)
-                status = status if inner.usable else UpdateStatus.ILL_CONDITIONED
+                if inner.usable:
+                    return Judgement(status, blocks, inner)
+                status = UpdateStatus.ILL_CONDITIONED
             if status is not UpdateStatus.ILL_CONDITIONED or len(blocks) == 1:
-                return Judgement(status, blocks, inner)
+                return Judgement(status, blocks, None)
             blocks = blocks.newest(len(blocks) - 1)
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:

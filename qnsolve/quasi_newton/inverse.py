@@ -105,11 +105,15 @@ class InverseLSR1(LSR1):
         like: Array | None = None,
     ) -> None:
         rule = resolve_rule(gamma)
-        constant = isinstance(rule, Constant)
+        inverted: GammaRule
+        if isinstance(rule, Constant):
+            inverted = Constant(_inverse(rule.value))
+        else:
+            inverted = Reciprocal(rule)
         super().__init__(
             n,
             memory=memory,
-            gamma=Constant(_inverse(rule.value)) if constant else Reciprocal(rule),
+            gamma=inverted,
             initial_gamma=_inverse(initial_gamma),
             skip=skip,
             dtype=dtype,

@@ -50,8 +50,7 @@ class ScaledMatrix:
                 "inner must be an LSR1 or LBFGS, a PartialSpectrum or a dense NumPy array, "
                 f"got {type(inner).__name__}"
             )
-        dense = isinstance(inner, np.ndarray)
-        shape = inner.shape if dense else (inner.space.size, inner.space.size)
+        shape = inner.shape if isinstance(inner, np.ndarray) else (inner.space.size,) * 2
         if shape != (metric.space.size, metric.space.size):
             raise ValueError(f"the metric is for n = {metric.space.size}, the matrix has {shape}")
         self.inner = inner
@@ -69,14 +68,15 @@ class ScaledMatrix:
 
     def update(self, s: Array, y: Array) -> UpdateStatus:
         """Offer the pair (s, y); see :meth:`LSR1.update`."""
+        if not isinstance(self.inner, CompactMatrix):
+            raise TypeError(f"a {type(self.inner).__name__} takes no pairs")
         s, y = self._checked(s, "s"), self._checked(y, "y")
         return self.inner.update(self.metric.to_ball(s), self.metric.from_ball(y))
 
     def matvec(self, v: Array) -> Array:
         """Return B v."""
         p = self.metric.to_ball(self._checked(v, "v"))
-        product = self.inner @ p if isinstance(self.inner, np.ndarray) else self.inner.matvec(p)
-        return self.metric.to_ball(product)
+        return self.metric.to_ball(self.inner @ p)
 
     def __matmul__(self, v: Array) -> Array:
         return self.matvec(v)

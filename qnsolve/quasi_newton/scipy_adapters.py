@@ -82,7 +82,7 @@ class CompactStrategy(HessianUpdateStrategy):
             self._went_back = True
             return
         if not self._went_back:
-            self._take()
+            self._take_into(matrix)
         self._waiting.append((s.copy(), y.copy()))
         self._went_back = False
 
@@ -96,7 +96,7 @@ class CompactStrategy(HessianUpdateStrategy):
         """
         matrix = self._initialised()
         p = matrix._checked(p, "p")
-        self._settle(p)
+        self._settle(matrix, p)
         return matrix.matvec(p) if self.approx_type == "hess" else _solve(matrix, p)
 
     def get_matrix(self) -> np.ndarray:
@@ -117,21 +117,21 @@ class CompactStrategy(HessianUpdateStrategy):
     def matrix(self) -> CompactMatrix:
         """B with every pair offered so far; to be read when no solver is at work on it."""
         matrix = self._initialised()
-        self._take()
+        self._take_into(matrix)
         return matrix
 
-    def _settle(self, p: np.ndarray) -> None:
+    def _settle(self, matrix: CompactMatrix, p: np.ndarray) -> None:
         """Decide, on the argument of a product, whether the waiting pairs enter the matrix."""
         if not self._went_back:
             if self._waiting or self._first_argument is None:
-                self._take()
+                self._take_into(matrix)
                 self._first_argument = p.copy()
-        elif np.array_equal(p, self._first_argument):
-            self._take()
+        elif self._first_argument is not None and np.array_equal(p, self._first_argument):
+            self._take_into(matrix)
 
-    def _take(self) -> None:
+    def _take_into(self, matrix: CompactMatrix) -> None:
         while self._waiting:
-            self._matrix.update(*self._waiting.popleft())
+            matrix.update(*self._waiting.popleft())
         self._went_back = False
 
     def _initialised(self) -> CompactMatrix:

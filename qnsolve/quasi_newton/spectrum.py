@@ -289,6 +289,9 @@ class PartialSpectrum:
         par = self._par(v, None)
         return self.lift(self.eigenvalues * par, self.gamma, v, par)
 
+    def __matmul__(self, v: Array) -> Array:
+        return self.matvec(v)
+
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift I)^{-1} b``; raises LinAlgError where that matrix is singular."""
         shifted = self.eigenvalues + shift

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,11 +13,10 @@ from qnsolve.array import VectorSpace
 
 def checked_positive(value: Any, name: str) -> float:
     """Return a user's positive number as a float, or raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (value > 0.0 and np.isfinite(value)):
+    number = _as_float(value, name)
+    if not (number > 0.0 and math.isfinite(number)):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
+    return number
 
 
 def checked_power(power: Any, norm: Any = "l2") -> float:
@@ -33,11 +33,10 @@ def checked_tolerance(tol: Any, space: VectorSpace) -> float:
     """Return a user's tolerance in [0, 1), the square root of the dtype's rounding unless given."""
     if tol is None:
         return float(np.sqrt(space.eps))
-    if isinstance(tol, bool) or not isinstance(tol, Real):
-        raise TypeError(f"tol must be a number, got {type(tol).__name__}")
-    if not 0.0 <= tol < 1.0:
+    number = _as_float(tol, "tol")
+    if not 0.0 <= number < 1.0:
         raise ValueError(f"tol must be in [0, 1), got {tol!r}")
-    return float(tol)
+    return number
 
 
 def checked_count(value: Any, name: str, default: int, *, low: int) -> int:
@@ -49,3 +48,13 @@ def checked_count(value: Any, name: str, default: int, *, low: int) -> int:
     if value < low:
         raise ValueError(f"{name} must be at least {low}, got {value}")
     return int(value)
+
+
+def _as_float(value: Any, name: str) -> float:
+    """Return a real number as a float, inf where its modulus is too large; else raise TypeError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -48,8 +48,9 @@ class DenseSolution:
         The minimiser s; in the hard case one of several.
     decrease : float, >= 0
         Model value at zero minus model value at the step.
-    multiplier : float, >= 0
-        The number x with ``(B + x I) s = -g`` and ``B + x I`` positive semidefinite.
+    multiplier : float or ndarray, >= 0
+        The number x with ``(B + x I) s = -g`` and ``B + x I`` positive semidefinite; in a
+        shape-changing norm one for each block.
     hard_case : bool
         True where the smallest eigenvalue is negative, g has no component along its eigenvectors,
         and the step had to be made longer along one of them.  Its sign is then free.
@@ -57,7 +58,7 @@ class DenseSolution:
 
     step: np.ndarray
     decrease: float
-    multiplier: float
+    multiplier: float | np.ndarray
     hard_case: bool
 
 

@@ -328,20 +328,20 @@ def cubic_diagonal(g: np.ndarray, B: np.ndarray, d: np.ndarray, weight: float) -
 # Problems of one variable ------------------------------------------------------------------------
 
 
-def _best_in_interval(lam: float, a: float, radius: float) -> DenseSolution:
-    """Minimise ``a v + lam v^2 / 2`` over ``|v| <= radius`` among all candidates."""
-    lam, a, radius = Fraction(lam), Fraction(a), Fraction(radius)
+def _best_in_interval(curvature: float, slope: float, radius: float) -> DenseSolution:
+    """Minimise ``slope v + curvature v^2 / 2`` over ``|v| <= radius`` among all candidates."""
+    lam, a, Delta = Fraction(curvature), Fraction(slope), Fraction(radius)
     if lam != 0:
         stationary = [-a / lam]
     else:
         stationary = [Fraction(0)] if a == 0 else []
-    candidates = [v for v in stationary if abs(v) <= radius] + [-radius, radius]
+    candidates = [v for v in stationary if abs(v) <= Delta] + [-Delta, Delta]
 
     def model(v: Fraction) -> Fraction:
         return a * v + lam * v**2 / 2
 
     v = min(candidates, key=model)
-    multiplier = -a / v - lam if abs(v) == radius else Fraction(0)
+    multiplier = -a / v - lam if abs(v) == Delta else Fraction(0)
     step = np.array([float(v)])
     return DenseSolution(step, float(-model(v)), float(multiplier), a == 0 and lam < 0)
 

@@ -86,14 +86,14 @@ def trust_region_bound(eigenvalues: ArrayLike, a: ArrayLike, radius: float) -> D
     -3.500000000000 1.000000000000
     """
     a, d, x0 = _shifted_spectrum(eigenvalues, a)
-    radius = _check_positive(radius, "radius")
+    Delta = _check_positive(radius, "radius")
 
-    # At t = |a_i| / radius - d_i one coordinate fills the radius; at ||a|| / radius all are inside.
-    lower = max(Extended(0), np.max(np.abs(a) / radius - d))
-    upper = np.sqrt(np.sum(a**2)) / radius
-    t = _maximise(lambda t: np.sum(_ratio(a, d, t) ** 2) - radius**2, lower, upper)
+    # At t = |a_i| / Delta - d_i one coordinate fills the radius; at ||a|| / Delta all are inside.
+    lower = max(Extended(0), np.max(np.abs(a) / Delta - d))
+    upper = np.sqrt(np.sum(a**2)) / Delta
+    t = _maximise(lambda t: np.sum(_ratio(a, d, t) ** 2) - Delta**2, lower, upper)
 
-    value = -np.sum(a * _ratio(a, d, t)) / 2 - (x0 + t) * radius**2 / 2
+    value = -np.sum(a * _ratio(a, d, t)) / 2 - (x0 + t) * Delta**2 / 2
     return DualBound(_round_down(value), float(x0 + t))
 
 
@@ -138,18 +138,18 @@ def cubic_bound(eigenvalues: ArrayLike, a: ArrayLike, weight: float) -> DualBoun
     -0.666666666667 1.000000000000
     """
     a, d, x0 = _shifted_spectrum(eigenvalues, a)
-    weight = _check_positive(weight, "weight")
+    w = _check_positive(weight, "weight")
 
-    # ||v(t)|| <= ||a|| / t, and the length wanted is at least t / weight.
-    upper = np.sqrt(weight * np.sqrt(np.sum(a**2)))
-    # One coordinate has the length wanted at the root of (d_i + t)(x0 + t) = weight |a_i|.
-    p, q = d + x0, np.maximum(weight * np.abs(a) - d * x0, 0)
+    # ||v(t)|| <= ||a|| / t, and the length wanted is at least t / w.
+    upper = np.sqrt(w * np.sqrt(np.sum(a**2)))
+    # One coordinate has the length wanted at the root of (d_i + t)(x0 + t) = w |a_i|.
+    p, q = d + x0, np.maximum(w * np.abs(a) - d * x0, 0)
     alone = np.divide(2 * q, p + np.sqrt(p**2 + 4 * q), out=np.zeros_like(q), where=q > 0)
     t = _maximise(
-        lambda t: np.sum(_ratio(a, d, t) ** 2) - ((x0 + t) / weight) ** 2, np.max(alone), upper
+        lambda t: np.sum(_ratio(a, d, t) ** 2) - ((x0 + t) / w) ** 2, np.max(alone), upper
     )
 
-    value = -np.sum(a * _ratio(a, d, t)) / 2 - (x0 + t) ** 3 / (6 * weight**2)
+    value = -np.sum(a * _ratio(a, d, t)) / 2 - (x0 + t) ** 3 / (6 * w**2)
     return DualBound(_round_down(value), float(x0 + t))
 
 
@@ -205,7 +205,7 @@ def _check_vector(array: ArrayLike, name: str) -> np.ndarray:
 
 
 def _check_positive(number: float, name: str) -> Extended:
-    number = Extended(number)
-    if not (number > 0 and np.isfinite(number)):
+    extended = Extended(number)
+    if not (extended > 0 and np.isfinite(extended)):
         raise ValueError(f"{name} must be positive and finite, got {number}")
-    return number
+    return extended

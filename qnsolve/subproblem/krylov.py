@@ -271,7 +271,7 @@ def _minimise(
                 if finite and chain in lanczos.open and operator.count < maxiter:
                     finite = lanczos.extend(chain)
             continue
-        if looked:
+        if probe is None or looked:
             restarts -= 1
             probe = lanczos.chains[-1] + 1 if lanczos.size else 0
             finite = lanczos.start(random_unit_vector(space, rng))

@@ -55,7 +55,8 @@ class QuadraticModel:
         self.gradient = g
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
-        if space_of(B) is None:
+        space_of(B)  # refuses what is no matrix
+        if isinstance(B, np.ndarray):
             self.spectrum = PartialSpectrum.from_dense(B)
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
@@ -91,7 +92,7 @@ class QuadraticModel:
 
     def matvec(self, v: Array) -> Array:
         """Return B v by the matrix itself, not by its spectrum where there is a choice."""
-        return self.matrix @ v if isinstance(self.matrix, np.ndarray) else self.matrix.matvec(v)
+        return self.matrix @ v
 
     def certify(
         self, step: Array, term: Term, multipliers: np.ndarray | None = None

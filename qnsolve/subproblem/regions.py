@@ -54,7 +54,12 @@ AT_THE_RADIUS = 1e-6
 class Term(ABC):
     """What keeps a step short: solves on a spectrum, and says what a solution must satisfy."""
 
-    blocks: Callable[[int], np.ndarray]
+    norm: str
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Callable[[int], np.ndarray]:
+        """What gives each of r + 1 coordinates, r its argument, the number of its block."""
 
     @abstractmethod
     def solve(self, spectrum: PartialSpectrum, gradient: Split) -> ReducedStep:

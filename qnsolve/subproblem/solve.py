@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import matmul
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,7 @@ def solve_trs(
     known = in_metric(B, norm)
     name, metric = ("l2", norm) if isinstance(norm, DiagonalNorm) else (norm, None)
     if known is None:
-        return gltr(g, B.matvec, radius, norm=metric)
+        return gltr(g, partial(matmul, B), radius, norm=metric)
     return QuadraticModel(g, known).trust_region(radius, name)
 
 
@@ -164,7 +166,7 @@ def solve_cubic(
     known = in_metric(B, norm)
     name, metric = ("l2", norm) if isinstance(norm, DiagonalNorm) else (norm, None)
     if known is None:
-        return lanczos_cubic(g, B.matvec, weight, norm=metric, power=power)
+        return lanczos_cubic(g, partial(matmul, B), weight, norm=metric, power=power)
     return QuadraticModel(g, known).regularised(weight, name, power)
 
 

@@ -56,6 +56,8 @@ def test_surface():
         np.testing.assert_allclose(expected @ x + 0.5 * metric.d * x, b, rtol=1e-12)
         np.testing.assert_allclose(B.spectrum().eigenvalues, [-2.0, 1.0, 3.0, 4.0], rtol=1e-13)
         assert B.shape == (4, 4)
+        with pytest.raises(TypeError, match="takes no pairs"):
+            B.update(b, b)
 
 
 def test_sizes_must_agree():

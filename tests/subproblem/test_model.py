@@ -15,6 +15,7 @@ from qnsolve import (
     QuadraticModel,
     ScaledMatrix,
     SubproblemStatus,
+    gltr,
     solve_cubic,
     solve_trs,
     verify,
@@ -346,6 +347,14 @@ def test_wrong_arguments(change, error, message):
     arguments = {"g": np.ones(2), "B": np.eye(2), "weight": 1.0, **change}
     with pytest.raises(error, match=message):
         solve_cubic(**arguments)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["positive", "negative"])
+def test_numbers_beyond_the_largest_float(number):
+    with pytest.raises(ValueError, match="radius must be positive and finite"):
+        solve_trs(np.ones(2), np.eye(2), number)
+    with pytest.raises(ValueError, match=r"tol must be in \[0, 1\)"):
+        gltr(np.ones(2), lambda v: v, 1.0, tol=number)
 
 
 def test_verify_refuses():
