@@ -20,7 +20,7 @@ from qnsolve.solvers.slopes import SlopeCheck
 MAX_STALLED = 60
 """Iterations in which neither f nor the gradient falls noticeably after which a run is over."""
 
-NOTICEABLE_F, NOTICEABLE_G = 1e4, 1e-3
+NOTICEABLE_F, NOTICEABLE = 1e4, 1e-3
 """By how much one of them has to fall: f in units of eps |f|, the gradient relative to itself."""
 
 UNBOUNDED_GROWTH = 1e30
@@ -137,7 +137,7 @@ class Run:
         # A step may be accepted on its slopes where f has no digits left, or on the last digit of
         # f; not for ever.
         lower = is_lower(f, self._lowest_f, NOTICEABLE_F * self.objective.space.eps)
-        smaller = is_lower(record["gnorm"], self._smallest_g, NOTICEABLE_G)
+        smaller = is_lower(record["gnorm"], self._smallest_g, NOTICEABLE)
         self._stalled = 0 if lower or smaller else self._stalled + 1
         self._lowest_f = f if lower else self._lowest_f
         self._smallest_g = record["gnorm"] if smaller else self._smallest_g
@@ -155,11 +155,12 @@ class Run:
         """Tell whether a run that is stuck shall forget its pairs and go on.
 
         Old pairs may be why no step is left.  It shall if it has any, and has come further since it
-        last did so than rounding explains.
+        last did so than rounding explains, or noticeably so where the gradient is in doubt.
         """
         if status not in STUCK or not n_pairs:
             return False
-        tolerance = ROUNDING_ACCEPT * self.objective.space.eps
+        rounding = ROUNDING_ACCEPT * self.objective.space.eps
+        tolerance = NOTICEABLE if self.slopes.doubtful else rounding
         lower = is_lower(f, self._restart_f, tolerance)
         if not (lower or g_norm <= GRADIENT_PROGRESS * self._restart_g):
             return False

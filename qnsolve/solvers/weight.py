@@ -7,6 +7,7 @@ end of the step; the loop keeps the answer within ``LEAST`` and ``LARGEST``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,7 +47,9 @@ class Along:
 
     def weight_for(self, t: float) -> float:
         """Return the weight with which the model along the step is stationary at t."""
-        return -(self.slope + self.curvature * t) / (self.cube * t * t)
+        descent, growth = -(self.slope + self.curvature * t), self.cube * t * t
+        # The cube of a very short step is zero: no weight is large enough.
+        return descent / growth if growth > 0.0 else math.copysign(math.inf, descent)
 
 
 WeightRule = Callable[[float, Outcome, CubicOptions, Along], float]

@@ -108,6 +108,11 @@ def test_model_along_the_step_is_stationary_at_its_end():
         assert -value == pytest.approx(model.regularised(0.7, norm).decrease)
 
 
+def test_no_weight_is_large_enough_for_a_step_whose_cube_is_zero():
+    along = Along(slope=-17.0, curvature=18.0, cube=0.0, gradient_norm=1.0)
+    assert (along.weight_for(0.1), along.weight_for(10.0)) == (np.inf, -np.inf)
+
+
 # -- rules for the weight --------------------------------------------------------------------------
 
 ALONG = Along(slope=-6.0, curvature=2.0, cube=4.0, gradient_norm=0.3)  # weight 1 ends at t = 1
