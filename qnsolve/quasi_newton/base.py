@@ -11,7 +11,7 @@ import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
 from qnsolve.quasi_newton.eigen import eigh
-from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, PairProducts
+from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, RowMemory, PairProducts
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
     Constant,
@@ -90,6 +90,9 @@ class CompactMatrix:
     (:meth:`_factor`, :meth:`_columns`).
     """
 
+    pairs: Any
+    """A PairMemory, or what a subclass makes in its place, with blocks of its own."""
+
     def __init__(
         self,
         n: int,
@@ -107,7 +110,7 @@ class CompactMatrix:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.space = VectorSpace.build(n, dtype, xp) if like is None else VectorSpace.of(like)
-        self.pairs = PairMemory(self.space, int(memory))
+        self.pairs = self._make_memory(int(memory))
         self._rule = resolve_rule(gamma)
         start = self._rule.value if isinstance(self._rule, Constant) else initial_gamma
         if not self._allows(start):
@@ -203,12 +206,7 @@ class CompactMatrix:
         proposed = float(self._rule(blocks, self._ratios, self._gamma))
         if not self._allows(proposed):
             proposed = self._gamma
-        gamma, chosen = proposed, self._judge(blocks, proposed)
-        complete = chosen.stored or chosen.status is UpdateStatus.SATISFIED
-        if proposed != self._gamma and not (complete and len(chosen.kept) == len(blocks)):
-            other = self._judge(blocks, self._gamma)
-            if other.stored and not (chosen.stored and len(chosen.kept) >= len(other.kept)):
-                gamma, chosen = self._gamma, other
+        gamma, chosen = self._choose(blocks, proposed)
         if chosen.status is UpdateStatus.SATISFIED and self.n_pairs == 0:
             # gamma I alone has the curvature of the pair.
             self._gamma, self._spectrum = gamma, None
@@ -391,7 +389,20 @@ class CompactMatrix:
         """Tell whether B0 = gamma I is a matrix to start from."""
         return bool(np.isfinite(gamma) and gamma != 0.0)
 
-    def _judge(self, blocks: GramBlocks, gamma: float) -> Judgement:
+    def _make_memory(self, capacity: int) -> RowMemory:
+        return PairMemory(self.space, capacity)
+
+    def _choose(self, blocks: Any, proposed: float) -> tuple[float, Judgement]:
+        """Return `proposed` or the present gamma, and what becomes of the pairs with it."""
+        chosen = self._judge(blocks, proposed)
+        complete = chosen.stored or chosen.status is UpdateStatus.SATISFIED
+        if proposed != self._gamma and not (complete and len(chosen.kept) == len(blocks)):
+            other = self._judge(blocks, self._gamma)
+            if other.stored and not (chosen.stored and len(chosen.kept) >= len(other.kept)):
+                return self._gamma, other
+        return proposed, chosen
+
+    def _judge(self, blocks: Any, gamma: float) -> Judgement:
         """Return whether the newest pair of `blocks` is taken, and what is left with it."""
         while True:
             status = self._judge_newest(blocks, gamma)

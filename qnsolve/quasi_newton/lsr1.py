@@ -107,7 +107,8 @@ class LSR1(CompactMatrix):
         direction[:-1] *= -w
         size = np.abs(direction).sum()
         direction /= size
-        square = float(direction @ _scaled_psi_gram(blocks, gamma, columns) @ direction)
+        gram = blocks.scaled_psi_gram(gamma, columns)
+        square = float(direction @ gram @ direction)
         r_norm = size * math.sqrt(max(0.0, square))
         denominator = inner.matrix[-1, -1] - w @ last
         # 3. r carries the rounding error of all that was added up in it; |r|^2 is a difference.
@@ -134,7 +135,7 @@ class LSR1(CompactMatrix):
         selection = np.zeros((self.pairs.gram.shape[0], len(rows)))
         j = np.arange(len(rows))
         selection[rows, j], selection[rows + 1, j] = -self._gamma, 1.0
-        return Columns(selection, _column_scale(self.pairs.blocks(), self._gamma))
+        return Columns(selection, column_scale(self.pairs.blocks(), self._gamma))
 
 
 class InnerMatrix(NamedTuple):
@@ -152,22 +153,14 @@ class InnerMatrix(NamedTuple):
 
 
 def _inner_matrix(blocks: GramBlocks, gamma: float) -> InnerMatrix:
-    M = blocks.lower_mirrored - gamma * blocks.SS
-    lengths, columns = blocks.s_norms, _column_scale(blocks, gamma)
+    M = blocks.middle(gamma)
+    lengths, columns = blocks.s_norms, column_scale(blocks, gamma)
     # The root of a ratio is the same in any unit of s and y, to the last bit in powers of two.
     scale = np.sqrt(lengths / lengths[0]) * np.sqrt(columns / columns[0])
     unit = float(lengths[0] * columns[0])
     return InnerMatrix(M, columns, M / scale[:, None] / scale / unit, scale, unit)
 
 
-def _scaled_psi_gram(blocks: GramBlocks, gamma: float, scale: np.ndarray) -> np.ndarray:
-    """Return Psi'Psi with column j divided by ``scale[j]`` before anything can overflow."""
-    y_share, s_share = 1.0 / scale, gamma / scale
-    cross = s_share[:, None] * blocks.SY * y_share
-    YY = y_share[:, None] * blocks.YY * y_share
-    return YY - cross - cross.T + s_share[:, None] * blocks.SS * s_share
-
-
-def _column_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
+def column_scale(blocks: GramBlocks, gamma: float) -> np.ndarray:
     """Return |y_j| + |gamma| |s_j|, to which the rounding error of psi_j is proportional."""
     return blocks.y_norms + abs(gamma) * blocks.s_norms

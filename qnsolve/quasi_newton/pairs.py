@@ -48,6 +48,17 @@ class GramBlocks:
         """L + D + L', L + D the lower triangle of S'Y."""
         return np.where(_lower_triangle(len(self)), self.SY, self.SY.T)
 
+    def middle(self, gamma: float) -> np.ndarray:
+        """M = L + D + L' - gamma S'S, the inner matrix of SR1."""
+        return self.lower_mirrored - gamma * self.SS
+
+    def scaled_psi_gram(self, gamma: float, scale: np.ndarray) -> np.ndarray:
+        """Psi'Psi with column j divided by ``scale[j]`` before anything can overflow."""
+        y_share, s_share = 1.0 / scale, gamma / scale
+        cross = s_share[:, None] * self.SY * y_share
+        YY = y_share[:, None] * self.YY * y_share
+        return YY - cross - cross.T + s_share[:, None] * self.SS * s_share
+
     @cached_property
     def exchanged(self) -> GramBlocks:
         """The blocks of the pairs (y, s)."""

@@ -15,6 +15,7 @@ from qnsolve.options import ModelOptions
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.psi import PsiLSR1
 
 MatrixFactory = Callable[[Array | VectorSpace, ModelOptions, float], CompactMatrix]
 
@@ -50,3 +51,4 @@ class Build:
 
 build_lsr1 = Build(LSR1)
 build_hybrid = Build(HybridLSR1)
+build_psi = Build(PsiLSR1)
