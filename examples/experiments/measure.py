@@ -16,7 +16,7 @@ from torch import nn
 if TYPE_CHECKING:
     from contenders import Contender
 
-MEASUREMENTS = 80
+MEASUREMENTS = 50
 """How often a run is measured, where it has as many steps."""
 
 LONGEST_GRID = 8
