@@ -57,14 +57,18 @@ class Training:
         # A step of a method with overlap sees two batches: together they are as many samples.
         size = batch // 2 if options.get("overlap", True) else batch
         batches = MiniBatches(*problem.train, batch_size=size, seed=seed)
+        first_steps = [0]
 
         def measure(progress: Progress) -> None:
+            if len(first_steps) == progress.epoch:
+                first_steps.append(progress.step - 1)
             if not meter.due(progress.passes):
                 return
             loss.load(progress.params)
-            backprops = progress.passes - loss.products / len(batches)
-            epoch = progress.step / len(batches)
-            if meter.over(epoch, progress.passes, backprops, loss.module):
+            # Batches may grow, so what they have seen of the epoch is counted in samples.
+            done = (progress.step - first_steps[-1]) * loss.samples / batches.samples
+            backprops = progress.passes - loss.multiplied / batches.samples
+            if meter.over(progress.epoch + min(1.0, done), progress.passes, backprops, loss.module):
                 raise StopIteration
 
         meter.clock.go_on()
@@ -82,12 +86,16 @@ class Training:
 
 
 class _CountedLoss(ModuleLoss):
-    """A loss that counts the products with its Hessian."""
+    """A loss that knows the size of its last batch and of all that it has multiplied with."""
 
-    products = 0
+    samples = multiplied = 0
+
+    def __call__(self, x: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        self.samples = len(batch[-1])
+        return super().__call__(x, batch)
 
     def hessp(self, x: Tensor, v: Tensor, batch: Any) -> Tensor:
-        self.products += 1
+        self.multiplied += len(batch[-1])
         return super().hessp(x, v, batch)
 
 
@@ -188,7 +196,8 @@ def second_order() -> list[Training]:
         preset("L-SR1 line search", presets.RAMAMURTHY_DUFFY_LS),
         preset("sL-SR1-TR", presets.YOUSEFI_MARTINEZ),
         preset("ARCs-LSR1", presets.ARCS_LSR1),
-        preset("Newton-CG, RMSProp ellipsoid", presets.ADAPTIVE_NORMS),
+        # The first radius of the preset is for thousands of steps on small batches.
+        Training("Newton-CG, ellipsoid", "newton-tr", {"overlap": False}),
     ]
 
 
