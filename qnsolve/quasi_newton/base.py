@@ -11,7 +11,7 @@ import numpy as np
 
 from qnsolve.array import Array, VectorSpace, to_host
 from qnsolve.quasi_newton.eigen import eigh
-from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, RowMemory, PairProducts
+from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, PairProducts, RowMemory
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
     Constant,
@@ -203,7 +203,7 @@ class CompactMatrix:
             return UpdateStatus.NON_FINITE
         self._ratios.append(curvature_ratio(pair))
         blocks = self.pairs.candidate(pair)
-        proposed = float(self._rule(blocks, self._ratios, self._gamma))
+        proposed = self._propose(blocks)
         if not self._allows(proposed):
             proposed = self._gamma
         gamma, chosen = self._choose(blocks, proposed)
@@ -391,6 +391,10 @@ class CompactMatrix:
 
     def _make_memory(self, capacity: int) -> RowMemory:
         return PairMemory(self.space, capacity)
+
+    def _propose(self, blocks: Any) -> float:
+        """Return the gamma that the rule asks for."""
+        return float(self._rule(blocks, self._ratios, self._gamma))
 
     def _choose(self, blocks: Any, proposed: float) -> tuple[float, Judgement]:
         """Return `proposed` or the present gamma, and what becomes of the pairs with it."""

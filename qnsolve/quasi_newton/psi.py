@@ -173,15 +173,18 @@ class PsiLSR1(LSR1):
         B = \gamma I + \Psi M^{-1} \Psi^T, \qquad \Psi = Y - \gamma S,
 
     is stored as :math:`\Psi` and M.  With S and Y gone a new gamma cannot be brought into the
-    older columns: where the rule asks for one, all pairs but the newest are forgotten.
+    older columns.  So the rule is followed at every `period`-th pair only, and where it asks for
+    another gamma then, all pairs but the newest are forgotten.
 
     Parameters
     ----------
     n, memory, initial_gamma, skip, dtype, xp, like
         As for :class:`LSR1`.
-    gamma : float, str or callable, default "lazy"
+    gamma : float, str or callable, default "window-max"
         As there, but for "eigenvalue", which needs S and Y; a callable sees the number of pairs,
         their `s_norms` and `y_norms`, and no more.
+    period : int, optional
+        Pairs offered from one change of gamma to the next; twice the memory by default.
 
     Notes
     -----
@@ -203,13 +206,17 @@ class PsiLSR1(LSR1):
         n: int,
         *,
         memory: int = 10,
-        gamma: float | str | GammaRule = "lazy",
+        gamma: float | str | GammaRule = "window-max",
         initial_gamma: float = 1.0,
         skip: float = SKIP,
+        period: int | None = None,
         dtype: Any = None,
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
+        if period is not None and period < 1:
+            raise ValueError(f"period must be at least 1, got {period!r}")
+        self._period = 2 * memory if period is None else period
         if isinstance(resolve_rule(gamma), GeneralisedEigenvalue):
             raise ValueError('gamma "eigenvalue" needs the pairs themselves; use LSR1')
         super().__init__(
@@ -223,8 +230,24 @@ class PsiLSR1(LSR1):
             like=like,
         )
 
+    def reset(self, gamma: float | None = None) -> None:
+        super().reset(gamma)
+        self._offered = 0
+
+    def snapshot(self) -> dict[str, Any]:
+        return super().snapshot() | {"offered": self._offered}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._offered = state["offered"]
+
     def _make_memory(self, capacity: int) -> PsiMemory:
         return PsiMemory(self.space, capacity)
+
+    def _propose(self, blocks: Offer) -> float:
+        self._offered += 1
+        due = self._offered % self._period == 0 or not self.n_pairs
+        return super()._propose(blocks) if due else self._gamma
 
     def _choose(self, offer: Offer, proposed: float) -> tuple[float, Judgement]:
         # Unlike in an LSR1 a new gamma is taken although it keeps fewer pairs.

@@ -100,34 +100,6 @@ class WindowMax:
 
 
 @dataclass(frozen=True)
-class Lazy:
-    """gamma stays as it is while `rule` is no more than `factor` times larger or smaller.
-
-    What :class:`qnsolve.quasi_newton.psi.PsiLSR1` wants, for which a change is dear.
-
-    Parameters
-    ----------
-    rule : callable
-        A rule of positive gammas.
-    factor : float, > 1
-    """
-
-    rule: GammaRule = WindowMax()
-    factor: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not self.factor > 1.0:
-            raise ValueError(f"factor must be greater than 1, got {self.factor!r}")
-
-    def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
-        wanted = self.rule(blocks, ratios, current)
-        # The first pair replaces what was only a guess.
-        if len(blocks) > 1 and current / self.factor <= wanted <= current * self.factor:
-            return current
-        return wanted
-
-
-@dataclass(frozen=True)
 class GeneralisedEigenvalue:
     """gamma just below the least curvature seen on span(S) (Erway, Griffin, Marcia, Omheni 2020).
 
@@ -166,7 +138,6 @@ RULES: dict[str, GammaRule] = {
     "smoothed": Smoothed(),
     "length-ratio": LengthRatio(),
     "window-max": WindowMax(),
-    "lazy": Lazy(),
     "eigenvalue": GeneralisedEigenvalue(),
 }
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from qnsolve import LSR1, minimize
 from qnsolve.problems import get_problem
 from qnsolve.quasi_newton.psi import PsiLSR1
-from qnsolve.quasi_newton.scaling import Lazy
 from qnsolve.solvers.matrices import build_psi
 from tests.strategies import log_uniform, pair_stream, pair_streams, seeds, signed
 from tests.tolerances import EPS, compact_tolerance
@@ -60,24 +59,24 @@ def test_gram_matrix_is_that_of_the_rows(seed):
 
 
 def test_new_gamma_forgets_all_but_the_newest_pair():
-    stream = list(pair_stream("quadratic", n=9, memory=4, length=6, seed=1))
-    asked = iter([2.0, 2.0, 2.0, 50.0, 50.0, 50.0])
-    B = PsiLSR1(9, memory=4, gamma=lambda blocks, ratios, current: next(asked))
+    stream = list(pair_stream("quadratic", n=9, memory=4, length=8, seed=1))
+    values = iter([2.0, 50.0, 70.0])  # asked for at the first, third and sixth pair
+    B = PsiLSR1(9, memory=4, period=3, gamma=lambda blocks, ratios, current: next(values))
     counts = []
     for s, y in stream:
         assert B.update(s, y).stored
-        counts.append(B.n_pairs)
+        counts.append((B.n_pairs, B.gamma))
         np.testing.assert_allclose(B @ s, y, atol=1e-11 * np.linalg.norm(y))
-    assert counts == [1, 2, 3, 1, 2, 3]
-    fresh = LSR1(9, memory=4, gamma=50.0)
-    for s, y in stream[3:]:
+    assert counts == [(1, 2), (2, 2), (1, 50), (2, 50), (3, 50), (1, 70), (2, 70), (3, 70)]
+    fresh = LSR1(9, memory=4, gamma=70.0)
+    for s, y in stream[5:]:
         fresh.update(s, y)
     np.testing.assert_allclose(B.to_dense(), fresh.to_dense(), atol=1e-10)
 
 
 def test_present_gamma_stays_where_the_new_one_cannot_take_the_pair():
     asked = iter([2.0, 7.0])
-    B = PsiLSR1(3, gamma=lambda blocks, ratios, current: next(asked))
+    B = PsiLSR1(3, period=1, gamma=lambda blocks, ratios, current: next(asked))
     s = np.array([1.0, 0.0, 0.0])
     assert B.update(s, 3.0 * s).stored
     t = np.array([0.0, 1.0, 0.0])
@@ -108,23 +107,15 @@ def test_float32_rows_are_exact_in_their_products():
 def test_rule_that_needs_the_pairs_is_refused():
     with pytest.raises(ValueError, match="eigenvalue"):
         PsiLSR1(3, gamma="eigenvalue")
-
-
-def test_lazy_rule_stays_within_its_factor():
-    rule = Lazy(factor=10.0)
-    assert rule([0, 0], [5.0], 1.0) == 1.0
-    assert rule([0, 0], [11.0], 1.0) == 11.0
-    assert rule([0, 0], [0.09], 1.0) == 0.09
-    assert rule([0], [5.0], 1.0) == 5.0
-    with pytest.raises(ValueError, match="factor"):
-        Lazy(factor=1.0)
+    with pytest.raises(ValueError, match="period"):
+        PsiLSR1(3, period=0)
 
 
 @pytest.mark.parametrize("method", ["lsr1-tr", "lsr1-arc"])
 @pytest.mark.parametrize("name", ["extended-rosenbrock", "styblinski-tang", "woods"])
 def test_solves(name, method):
     problem = get_problem(name, 100)
-    options = {"matrix": build_psi, "gamma": "lazy"}
+    options = {"matrix": build_psi}
     result = minimize(problem.fun, problem.x0, jac=True, method=method, options=options)
     assert result.success, result.message
     assert np.abs(result.jac).max() <= 1e-5
