@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, overload
 
 import array_api_compat
 import numpy as np
@@ -109,6 +109,14 @@ class Objective:
     @property
     def n(self) -> int:
         return self.space.size
+
+    @overload
+    def __call__(self, x: Array, *, at_start: Literal[True]) -> tuple[float, Array]: ...
+
+    @overload
+    def __call__(
+        self, x: Array, *, wanted: Callable[[Array], Wanted] | None = None
+    ) -> tuple[float, Array | None]: ...
 
     def __call__(
         self,
@@ -213,18 +221,19 @@ class Objective:
         wanted: Callable[[Array], Wanted] | None,
     ) -> tuple[float, Array | None]:
         """Return ``evaluate()``, its number added up over the ranks, unless it fails on one."""
-        space, error = self.space, None
+        space, comm = self.space, self.space.comm
+        error: Exception | None = None
         try:
             f, g = evaluate()
         except Exception as caught:
-            if space.comm is None:
+            if comm is None:
                 raise
             # The other ranks are about to add up: take part, and say in the same message why not.
             error, f, g = caught, math.nan, space.zeros(space.length)
         request = Wanted() if wanted is None else wanted(g)
         failed, f = space.gather(request, [float(error is not None), f])
-        if failed:
-            raise_together(space.comm, error)
+        if failed and comm is not None:
+            raise_together(comm, error)
         return f, g
 
     def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:

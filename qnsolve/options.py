@@ -137,7 +137,6 @@ def check_one_of(*names: str) -> Callable[[str, Any], str]:
 
 
 TOLERANCE = Number(float, "a number >= 0", lambda value: value >= 0)
-OPTIONAL_TOLERANCE = Number(float, "a number >= 0 or None", lambda value: value >= 0, True)
 SECONDS = Number(float, "a number of seconds > 0 or None", lambda value: value > 0, True)
 POSITIVE = Number(float, "a number > 0", lambda value: value > 0)
 RADIUS = Number(float, "a finite number > 0 or None", lambda value: 0 < value < math.inf, True)
@@ -229,9 +228,9 @@ class SolverOptions:
     """
 
     memory: int = field(default=10, metadata=checked_by(at_least(1)))
-    gtol: float | None = field(default=None, metadata=checked_by(OPTIONAL_TOLERANCE))
+    gtol: float = field(default=GTOL, metadata=checked_by(TOLERANCE))
     ftol: float = field(default=0.0, metadata=checked_by(TOLERANCE))
-    xtol: float | None = field(default=None, metadata=checked_by(OPTIONAL_TOLERANCE))
+    xtol: float = field(default=2.0**-52, metadata=checked_by(TOLERANCE))
     maxiter: int = field(default=15000, metadata=checked_by(at_least(0)))
     maxfev: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
     maxtime: float | None = field(default=None, metadata=checked_by(SECONDS))
@@ -305,7 +304,9 @@ class ModelOptions(SolverOptions):
         Replaces the model's first step (:mod:`qnsolve.solvers.first_step`).  Default None.
     """
 
-    gamma: float | str | GammaRule = field(default="window-max", metadata=checked_by(check_gamma))
+    gamma: float | str | GammaRule | None = field(
+        default="window-max", metadata=checked_by(check_gamma)
+    )
     store_rejected: bool | str = field(default="near", metadata=checked_by(check_which_rejected))
     modified_secant: bool = field(default=False, metadata=checked_by(check_flag))
     matrix: Callable | None = field(default=None, metadata=checked_by(check_rule))

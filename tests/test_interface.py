@@ -228,7 +228,7 @@ def test_second_derivatives_are_not_used(call, solver, name):
         ({"options": {"memry": 3}}, TypeError, "unknown option 'memry'; did you mean 'memory'"),
         ({"options": {"memory": 0}}, ValueError, "memory must be an integer >= 1, got 0"),
         ({"options": {"gamma": "none"}}, ValueError, "gamma must be"),
-        ({"tol": "small"}, TypeError, "gtol must be a number >= 0 or None, got str"),
+        ({"tol": "small"}, TypeError, "gtol must be a number >= 0, got str"),
         ({"callback": 3}, TypeError, "callback must be callable"),
         ({"callback": lambda xk, state: None}, TypeError, "callback must take one argument"),
     ],

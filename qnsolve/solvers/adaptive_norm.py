@@ -59,6 +59,8 @@ class AdaptiveNorm:
         g: Array,
         space: VectorSpace | None = None,
     ) -> None:
+        self._old: float
+        self._new: float
         # Roots of the weights: v itself could overflow where its root does not.
         self._old, self._new = (1.0, 1.0) if decay is None else (decay**0.5, (1.0 - decay) ** 0.5)
         self._space = VectorSpace.of(g) if space is None else space

@@ -21,7 +21,15 @@ from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
 from qnsolve.solvers.matrices import MatrixFactory
 from qnsolve.solvers.trial import Iterate, Outcome, close, named_norm, try_step
-from qnsolve.solvers.weight import FASTEST_FALL, LARGEST, LEAST, RULES, SLOWEST, Along
+from qnsolve.solvers.weight import (
+    FASTEST_FALL,
+    LARGEST,
+    LEAST,
+    RULES,
+    SLOWEST,
+    Along,
+    WeightRule,
+)
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
 
@@ -134,7 +142,7 @@ def start(
 
 
 def iterate(
-    at: Iterate, scale: Scale, objective: Objective, options: CubicOptions, run: Run
+    at: Iterate[LocalModel], scale: Scale, objective: Objective, options: CubicOptions, run: Run
 ) -> Status | None:
     """Do one iteration from `at` and `scale`, in place; return why the run is over, or None."""
     # 1. Minimiser of the regularised model, with a weight that keeps it within reach.
@@ -149,7 +157,7 @@ def iterate(
     # 3. Weight.
     scale.remember(outcome)
     if outcome.finite:
-        rule = RULES.get(options.weight_rule, options.weight_rule)
+        rule = rule_of(options.weight_rule)
         scale.weight = within_range(rule(scale.weight, outcome, options, along))
     else:
         scale.weight = within_range(NON_FINITE_GROWTH * scale.weight)
@@ -179,6 +187,11 @@ def model_along(trial: SubproblemResult, gradient_norm: float) -> Along:
     curvature = float(np.append(spectrum.eigenvalues, spectrum.gamma) @ v**2)
     cube = float((trial.term.lengths(v) ** 3).sum())
     return Along(trial.slope, curvature, cube, gradient_norm)
+
+
+def rule_of(named: str | WeightRule) -> WeightRule:
+    """Return the rule that an option names, or is."""
+    return RULES[named] if isinstance(named, str) else named
 
 
 def within_range(weight: float) -> float:

@@ -48,9 +48,10 @@ class Checkpoint:
 
     Parameters
     ----------
+    path : str
+        The file.
     objective : Objective
     options : SolverOptions
-        With a `checkpoint`.
 
     Attributes
     ----------
@@ -63,10 +64,10 @@ class Checkpoint:
         If the file is no checkpoint, is one of another run, or cannot be written; with ranks.
     """
 
-    def __init__(self, objective: Objective, options: SolverOptions) -> None:
+    def __init__(self, path: str, objective: Objective, options: SolverOptions) -> None:
         if objective.space.comm is not None:
             raise ValueError("checkpoint is not supported with comm; keep x by a callback")
-        self._options = options
+        self._path, self._options = path, options
         self._identity = {
             "program": "minimize",
             **objective.identity(),
@@ -82,8 +83,8 @@ class Checkpoint:
         self._noted: dict[str, Any] | None = None
         self._passed, self._written = 0, time.monotonic()
         self.saved: dict[str, Any] | None = None
-        if prepare(options.checkpoint):
-            self.saved = load(options.checkpoint, objective.space)
+        if prepare(path):
+            self.saved = load(path, objective.space)
             refuse_other(self.saved["identity"], self._identity)
 
     def watch(self, owners: Mapping[str, Stateful], counters: Mapping[str, Stateful]) -> None:
@@ -131,5 +132,5 @@ class Checkpoint:
             return
         parts = {name: part.snapshot() for name, part in self._owners.items()}
         state = {**parts, **self._noted}
-        save(self._options.checkpoint, {"identity": self._identity, "state": state})
+        save(self._path, {"identity": self._identity, "state": state})
         self._passed, self._written = 0, time.monotonic()

@@ -46,12 +46,15 @@ class Run:
     ----------
     objective : Objective
     options : SolverOptions
-    callback : callable
+    callback : callable or None
         As made by :func:`qnsolve.callback.wrap_callback`.
     """
 
     def __init__(
-        self, objective: Objective, options: SolverOptions, callback: Callable[[Callable], bool]
+        self,
+        objective: Objective,
+        options: SolverOptions,
+        callback: Callable[[OptimizeResult], bool] | None,
     ) -> None:
         self.objective = objective
         self.options = options
@@ -65,7 +68,8 @@ class Run:
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
         self._history: list[dict[str, float]] = []
-        self._checkpoint = None if options.checkpoint is None else Checkpoint(objective, options)
+        path = options.checkpoint
+        self._checkpoint = None if path is None else Checkpoint(path, objective, options)
 
     def start(self) -> tuple[Array, float, Array]:
         """Return x, f and g to begin with: those at x0, or those of the checkpoint."""
@@ -74,7 +78,6 @@ class Run:
             return at["x"], at["f"], at["g"]
         x0 = self.objective.x0
         f, g = self.objective(x0, at_start=True)
-        assert g is not None
         return x0, f, g
 
     def keeps(self, counters: Mapping[str, Stateful] | None = None, **owners: Stateful) -> None:

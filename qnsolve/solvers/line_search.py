@@ -137,8 +137,9 @@ def iterate(
     )
     run.changing()
     at.n_modified += direction.modified
-    accepted, fall, status = trial is not None, np.nan, None
-    if not accepted:
+    fall: float = np.nan
+    status: Status | None = None
+    if trial is None:
         # Without pairs there is nothing left to try but a shorter step, and that has been tried.
         if not H.n_pairs:
             return Status.LINE_SEARCH_FAILED
@@ -169,11 +170,11 @@ def iterate(
     g_norm_inf = space.norm_inf(at.gradient.vector)
     record = {
         "gnorm": g_norm_inf,
-        "step_length": trial.t if accepted else 0.0,
+        "step_length": 0.0 if trial is None else trial.t,
         "modified": direction.modified,
         "n_pairs": H.n_pairs,
     }
-    stopped = run.after_step(at.x, at.f, at.gradient.vector, accepted, record)
+    stopped = run.after_step(at.x, at.f, at.gradient.vector, trial is not None, record)
     if status is None and 0.0 < fall <= options.ftol * abs(at.f):
         status = Status.FTOL
     if status is None:

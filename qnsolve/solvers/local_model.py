@@ -83,9 +83,9 @@ class LocalModel:
 
     def quadratic(self) -> QuadraticModel:
         """Return the model at the iterate; valid until the next pair is stored."""
-        B = self.matrix.spectrum(FAST)
-        if isinstance(self.metric, DiagonalNorm):
-            B = ScaledMatrix(B, self.metric)
+        spectrum = self.matrix.spectrum(FAST)
+        metric = self.metric
+        B = ScaledMatrix(spectrum, metric) if isinstance(metric, DiagonalNorm) else spectrum
         tracked = self._tracked
         return QuadraticModel(self.gradient, B, products=tracked.products, norm=tracked.norm)
 
@@ -116,6 +116,7 @@ class LocalModel:
         products : ndarray, optional
             W p of the step where it is known already.
         """
+        y_products: np.ndarray | None
         tracked, y, y_products = self._tracked.change_to(self.metric.from_ball(g_new), norm_new)
         p = self.metric.to_ball(step)
         stored = False

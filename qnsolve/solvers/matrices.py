@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from qnsolve.array import Array, VectorSpace
-from qnsolve.options import ModelOptions
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.psi import PsiLSR1
+from qnsolve.quasi_newton.scaling import GammaRule
 
-MatrixFactory = Callable[[Array | VectorSpace, ModelOptions, float], CompactMatrix]
+MatrixFactory = Callable[[Array | VectorSpace, Any, float], CompactMatrix]
+
+
+class MatrixSettings(Protocol):
+    """The options of a run that its matrix is made with."""
+
+    @property
+    def memory(self) -> int: ...
+
+    @property
+    def gamma(self) -> float | str | GammaRule | None: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Build:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __call__(
-        self, like: Array | VectorSpace, options: ModelOptions, initial_gamma: float
+        self, like: Array | VectorSpace, options: MatrixSettings, initial_gamma: float
     ) -> CompactMatrix:
         space = VectorSpace.of(like)
         return self.matrix(

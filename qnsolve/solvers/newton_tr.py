@@ -8,22 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from scipy.optimize import OptimizeResult
 
 from qnsolve.array import Array, Wanted
+from qnsolve.comm import Comm
+from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.options import NewtonOptions
 from qnsolve.result import Status
 from qnsolve.solvers.adaptive_norm import AdaptiveNorm
 from qnsolve.solvers.common import Run, all_finite
 from qnsolve.solvers.hessian import Hessian, Products
-from qnsolve.solvers.local_model import EuclideanNorm, Metric, metric_of
+from qnsolve.solvers.local_model import Metric, metric_of
 from qnsolve.solvers.radius import Region, interpolated_radius
 from qnsolve.solvers.trial import Iterate, close, try_step
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK, first_radius
-from qnsolve.subproblem.krylov import gltr, steihaug_cg
+from qnsolve.subproblem.krylov import gltr
+from qnsolve.subproblem.krylov_model import KrylovResult
+from qnsolve.subproblem.steihaug import steihaug_cg
 from qnsolve.subproblem.types import SubproblemStatus
 
 MAX_BLIND = 10
@@ -66,6 +71,24 @@ def minimize_newton(
             status = iterate(at, region, objective, options, run)
     size = {"n_pairs": 0, "radius": region.radius, "nhev": hessian.nhev}
     return run.result(status, at.x, at.f, at.model.gradient, **size)
+
+
+def inexact_minimiser(
+    inner: str,
+    g: Array,
+    products: Products,
+    radius: float,
+    metric: Metric,
+    *,
+    tol: float,
+    maxiter: int | None,
+    comm: Comm | None,
+) -> KrylovResult:
+    """Return an approximate minimiser in the region, by the solver that `inner` names."""
+    # A step that only has to descend need not look for the hard case.
+    solve = partial(gltr, restarts=0) if inner == "gltr" else steihaug_cg
+    norm = metric if isinstance(metric, DiagonalNorm) else None
+    return solve(g, products, radius, norm=norm, tol=tol, maxiter=maxiter, comm=comm)
 
 
 @dataclass(frozen=True)
@@ -137,17 +160,16 @@ class NewtonModel:
         """Return an approximate minimiser in the region around `x`, the iterate."""
         if self._products is None:
             self._products = self._hessian.at(x, self.gradient)
-        arguments = {
-            "norm": None if isinstance(self.metric, EuclideanNorm) else self.metric,
-            "tol": self.forcing(),
-            "maxiter": self._options.inner_maxiter,
-            "comm": self._space.comm,
-        }
-        if self._options.inner == "gltr":
-            # A step that only has to descend need not look for the hard case.
-            found = gltr(self.gradient, self._products, radius, restarts=0, **arguments)
-        else:
-            found = steihaug_cg(self.gradient, self._products, radius, **arguments)
+        found = inexact_minimiser(
+            self._options.inner,
+            self.gradient,
+            self._products,
+            radius,
+            self.metric,
+            tol=self.forcing(),
+            maxiter=self._options.inner_maxiter,
+            comm=self._space.comm,
+        )
         step, decrease = found.step, found.decrease
         if found.status is SubproblemStatus.NONFINITE and not decrease > 0.0:
             # Nothing is known of the curvature here; a few steps may lead to where something is.
@@ -175,9 +197,7 @@ class NewtonModel:
         """Return the request for the inner products that a step to `x_new` takes."""
         return Wanted([(g_new, g_new), (g_new, step), (x_new, x_new)], [g_new])
 
-    def learn(
-        self, step: Array, g_new: Array, norm_new: float, *, move: bool, **pair: float
-    ) -> bool:
+    def learn(self, step: Array, g_new: Array, norm_new: float, *, move: bool, **pair: Any) -> bool:
         """Take in the gradient at the end of a step that is taken (`move`); ignore its `pair`."""
         if move:
             self._products = None
@@ -190,7 +210,7 @@ class NewtonModel:
 
 
 def iterate(
-    at: Iterate, region: Region, objective: Objective, options: NewtonOptions, run: Run
+    at: Iterate[NewtonModel], region: Region, objective: Objective, options: NewtonOptions, run: Run
 ) -> Status | None:
     """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
     # 1. Approximate minimiser of the model in the region.

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.array import Array, Wanted
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
-from qnsolve.options import ModelOptions
 from qnsolve.result import Status
 from qnsolve.solvers.common import (
     Run,
@@ -24,7 +24,7 @@ from qnsolve.solvers.common import (
     progress_at_rounding,
     secant_correction,
 )
-from qnsolve.solvers.local_model import LocalModel
+from qnsolve.solvers.local_model import Metric
 from qnsolve.subproblem.model import SubproblemResult
 
 FAR_OFF = 1e6
@@ -34,20 +34,77 @@ FAR_OFF = 1e6
 class Trial(Protocol):
     """A step that a model proposes; `length` is that in the l2 norm, or in the metric."""
 
-    step: Array
-    slope: float
-    decrease: float
-    length: float
+    @property
+    def step(self) -> Array: ...
+
+    @property
+    def slope(self) -> float: ...
+
+    @property
+    def decrease(self) -> float: ...
+
+    @property
+    def length(self) -> float: ...
+
+
+class Model(Protocol):
+    """What the model of the function around the iterate is to a trial step."""
+
+    gradient: Array
+    metric: Metric
+
+    @property
+    def gradient_norm(self) -> float: ...
+
+    @property
+    def n_pairs(self) -> int: ...
+
+    def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted: ...
+
+    def learn(
+        self,
+        step: Array,
+        g_new: Array,
+        norm_new: float,
+        *,
+        offer: bool = True,
+        move: bool,
+        theta: float = 0.0,
+        products: np.ndarray | None = None,
+    ) -> bool: ...
+
+    def snapshot(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+M_co = TypeVar("M_co", bound=Model, covariant=True)
+
+
+class Judged(Protocol):
+    """The options by which a trial step is judged."""
+
+    @property
+    def accept(self) -> float: ...
+
+    @property
+    def ftol(self) -> float: ...
+
+    @property
+    def store_rejected(self) -> bool | str: ...
+
+    @property
+    def modified_secant(self) -> bool: ...
 
 
 @dataclass
-class Iterate:
+class Iterate(Generic[M_co]):
     """The current point, its value, and the model of the function around it."""
 
     x: Array
     f: float
     f_start: float
-    model: LocalModel
+    model: M_co
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, for :meth:`restore`."""
@@ -95,7 +152,7 @@ class Outcome:
 
 
 def try_step(
-    at: Iterate, trial: Trial, objective: Objective, options: ModelOptions, run: Run
+    at: Iterate[Model], trial: Trial, objective: Objective, options: Judged, run: Run
 ) -> Outcome:
     """Evaluate f and g at the end of `trial`, and take the step, in place, if it is good.
 
@@ -105,13 +162,8 @@ def try_step(
     gets, trial gradient, and one temporary.  All but x and g are gone on return.
     """
     space, eps = objective.space, objective.space.eps
-    expected = {
-        "length": length_in_norm(trial),
-        "length_2": trial.length,
-        "slope": trial.slope,
-        "predicted": trial.decrease,
-    }
-    step = trial.step
+    step, slope = trial.step, trial.slope
+    outcome = partial(Outcome, length_in_norm(trial), trial.length, slope, trial.decrease)
     x_new = at.x + step
     f_new, g_new = objective(x_new, wanted=lambda g: at.model.wanted(x_new, step, g))
     norm_new = np.nan if g_new is None else at.model.metric.dual_norm(g_new)
@@ -119,14 +171,14 @@ def try_step(
         run.changing()
         at.x, at.f = x_new, f_new
         at.model.gradient = g_new if np.isfinite(norm_new) else space.zeros(space.length) + np.nan
-        return Outcome(**expected, accepted=True, status=Status.UNBOUNDED)
+        return outcome(accepted=True, status=Status.UNBOUNDED)
     if not all_finite(f_new, norm_new):
-        return Outcome(**expected, finite=False)
+        return outcome(finite=False)
     # 1. Ratio of the actual to the predicted reduction.
-    slope, slope_new = expected["slope"], space.dot(g_new, step)
+    slope_new = space.dot(g_new, step)
     run.slopes.add(at.f, f_new, slope, slope_new)
     reduction = actual_reduction(at.f, f_new, slope, slope_new, eps)
-    ratio = reduction / expected["predicted"]
+    ratio = reduction / trial.decrease
     accepted = ratio > options.accept or progress_at_rounding(
         at.f, f_new, at.model.gradient_norm, norm_new, eps
     )
@@ -152,18 +204,11 @@ def try_step(
     if accepted:
         at.x, at.f = x_new, f_new
     status = Status.FTOL if accepted and 0.0 < fall <= options.ftol * abs(at.f) else None
-    return Outcome(
-        **expected,
-        slope_new=slope_new,
-        reduction=reduction,
-        ratio=ratio,
-        accepted=accepted,
-        status=status,
-    )
+    return outcome(slope_new, reduction, ratio, accepted=accepted, status=status)
 
 
 def close(
-    at: Iterate, outcome: Outcome, objective: Objective, run: Run, **size: float
+    at: Iterate[Model], outcome: Outcome, objective: Objective, run: Run, **size: float
 ) -> Status | None:
     """Report the iteration and return why the run is over, or None.
 

@@ -6,7 +6,6 @@ With L-SR1 it is Algorithm 1 of Ramamurthy and Duffy (2017).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -63,7 +62,7 @@ def minimize_trust_region(
     g_norm = metric.dual_norm(g)
     if not all_finite(f, g_norm):
         return run.result(Status.NON_FINITE_START, x, f, g, n_pairs=0, radius=np.nan)
-    options = replace(options, radius_rule=options.radius_rule or radius_rule)
+    rule = options.radius_rule or radius_rule
     region = Region(first_radius(options, metric.norm(x), f, g_norm, reach))
     B = (options.matrix or build_matrix)(space, options, first_gamma(g_norm, region.radius))
     at = Iterate(x, f, f, LocalModel(g, B, metric))
@@ -79,7 +78,7 @@ def minimize_trust_region(
             status = close(at, outcome, objective, run, radius=region.radius)
     while status is None:
         with run.iteration():
-            status = iterate(at, region, objective, options, run)
+            status = iterate(at, region, rule, objective, options, run)
         if run.restart(status, at.f, at.model.gradient_norm, B.n_pairs):
             status, region.radius = None, restarted(at, reach, options)
     size = {"n_pairs": B.n_pairs, "radius": region.radius}
@@ -90,12 +89,12 @@ def first_radius(
     options: RadiusOptions, x_norm: float, f: float, g_norm: float, reach: Reach = CAUTIOUS
 ) -> float:
     """Return the radius of the first region."""
-    if options.initial_radius == "gradient":
+    if isinstance(options.initial_radius, str):  # "gradient"
         return min(g_norm or 1.0, options.max_radius)
     return options.initial_radius or starting_radius(x_norm, f, g_norm, reach)
 
 
-def restarted(at: Iterate, reach: Reach, options: RadiusOptions) -> float:
+def restarted(at: Iterate[LocalModel], reach: Reach, options: RadiusOptions) -> float:
     """Forget all pairs, in place, and return a radius as of a first region."""
     g_norm = at.model.gradient_norm
     radius = starting_radius(at.model.metric.norm(at.x), at.f, g_norm, reach)
@@ -105,7 +104,12 @@ def restarted(at: Iterate, reach: Reach, options: RadiusOptions) -> float:
 
 
 def iterate(
-    at: Iterate, region: Region, objective: Objective, options: TrustRegionOptions, run: Run
+    at: Iterate[LocalModel],
+    region: Region,
+    rule: RadiusRule,
+    objective: Objective,
+    options: TrustRegionOptions,
+    run: Run,
 ) -> Status | None:
     """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
     # 1. Minimiser of the model in the region.
@@ -118,8 +122,7 @@ def iterate(
     outcome = try_step(at, trial, objective, options, run)
     # 3. Radius.
     if outcome.finite:
-        proposed = options.radius_rule(region.radius, outcome, options)
-        region.radius = min(proposed, options.max_radius)
+        region.radius = min(rule(region.radius, outcome, options), options.max_radius)
     else:
         region.radius = NON_FINITE_SHRINK * outcome.length
     # 4. Stop?

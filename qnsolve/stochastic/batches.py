@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import array_api_compat
 import numpy as np
@@ -17,6 +17,16 @@ class BatchSource(Protocol):
     def __len__(self) -> int: ...
 
     def part(self, epoch: int, number: int) -> Any: ...
+
+
+@runtime_checkable
+class Resizable(BatchSource, Protocol):
+    """Batches of a number of samples that can be changed."""
+
+    batch_size: int
+    samples: int
+
+    def resized(self, batch_size: int) -> BatchSource: ...
 
 
 class MiniBatches:
@@ -161,12 +171,13 @@ class ResumableBatches:
 
     def __init__(self, source: BatchSource) -> None:
         self.source = source
-        grows = hasattr(source, "resized")
-        self.batch_size: int = source.batch_size if grows else 0
-        self.samples: int = source.samples if grows else 0
+        self.batch_size = source.batch_size if isinstance(source, Resizable) else 0
+        self.samples = source.samples if isinstance(source, Resizable) else 0
 
     def resized(self, batch_size: int) -> ResumableBatches:
         """Return the stream of the same samples in batches of another size."""
+        if not isinstance(self.source, Resizable):
+            raise TypeError("batches of another size need MiniBatches, or their methods")
         return ResumableBatches(self.source.resized(batch_size))
 
     def whole(self) -> Iterator[tuple[float, Any]]:

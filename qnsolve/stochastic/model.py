@@ -15,9 +15,9 @@ from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.solvers.common import first_gamma
 from qnsolve.solvers.local_model import EuclideanNorm, Metric, metric_of
+from qnsolve.solvers.newton_tr import inexact_minimiser
 from qnsolve.stochastic.norms import MOMENTS, SecondMoments
 from qnsolve.stochastic.options import MatrixOptions, NewtonStepOptions, StepOptions
-from qnsolve.subproblem.krylov import gltr, steihaug_cg
 from qnsolve.subproblem.model import QuadraticModel
 
 
@@ -96,9 +96,8 @@ class SecantModel:
 
     def quadratic(self, g: Array, products: Callable | None = None) -> QuadraticModel:
         """Return the model with the gradient `g`; valid until the next pair is stored."""
-        B = self._matrix.spectrum(FAST)
-        if isinstance(self.metric, DiagonalNorm):
-            B = ScaledMatrix(B, self.metric)
+        spectrum, metric = self._begun().spectrum(FAST), self.metric
+        B = ScaledMatrix(spectrum, metric) if isinstance(metric, DiagonalNorm) else spectrum
         return QuadraticModel(g, B)
 
     def learn(self, step: Array, y: Array, products: np.ndarray | None = None) -> bool:
@@ -107,7 +106,7 @@ class SecantModel:
         `products` are those of all rows with the step, where they are known already.
         """
         p, q = self.metric.to_ball(step), self.metric.from_ball(y)
-        return self._matrix.update(p, q, s_products=products).stored
+        return self._begun().update(p, q, s_products=products).stored
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state, for :meth:`restore`."""
@@ -122,12 +121,17 @@ class SecantModel:
             self._matrix = self._options.matrix(self._space, self._options, 1.0)
             self._matrix.restore(state["matrix"])
 
+    def _begun(self) -> CompactMatrix:
+        if self._matrix is None:
+            raise RuntimeError("the model has no matrix yet: call begin")
+        return self._matrix
+
     def _change_metric(self, new: DiagonalNorm) -> None:
         old, self._norm.metric = self._norm.metric, new
         if self.n_pairs:
             # p = A^{1/2} s: of ones, the root of a diagonal.
             ones = self._space.zeros(self._space.length) + 1.0
-            self._matrix.rescale(new.to_ball(old.from_ball(ones)))
+            self._begun().rescale(new.to_ball(old.from_ball(ones)))
 
 
 class HessianModel:
@@ -160,8 +164,12 @@ class HessianModel:
     def begin(self, g: Array, length: float) -> None:
         """There is nothing to prepare."""
 
-    def quadratic(self, g: Array, products: Callable[[Array], Array]) -> KrylovSubproblem:
+    def quadratic(
+        self, g: Array, products: Callable[[Array], Array] | None = None
+    ) -> KrylovSubproblem:
         """Return the model with the gradient `g` and these products."""
+        if products is None:
+            raise TypeError("the model of newton-tr needs products with the Hessian, got None")
         return KrylovSubproblem(g, products, self.metric, self._space, self._options)
 
     def learn(self, step: Array, y: Array, products: np.ndarray | None = None) -> bool:
@@ -199,17 +207,16 @@ class KrylovSubproblem:
 
     def trust_region(self, radius: float) -> KrylovStep:
         """Minimise, approximately, in the region."""
-        arguments = {
-            "norm": self.metric if isinstance(self.metric, DiagonalNorm) else None,
-            "tol": self.options.forcing,
-            "maxiter": self.options.inner_maxiter,
-            "comm": self.space.comm,
-        }
-        if self.options.inner == "gltr":
-            # A step that only has to descend need not look for the hard case.
-            found = gltr(self.gradient, self.products, radius, restarts=0, **arguments)
-        else:
-            found = steihaug_cg(self.gradient, self.products, radius, **arguments)
+        found = inexact_minimiser(
+            self.options.inner,
+            self.gradient,
+            self.products,
+            radius,
+            self.metric,
+            tol=self.options.forcing,
+            maxiter=self.options.inner_maxiter,
+            comm=self.space.comm,
+        )
         slope = self.space.dot(self.gradient, found.step)
         return KrylovStep(found.step, slope, found.decrease, self.metric.norm(found.step))
 

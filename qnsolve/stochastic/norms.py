@@ -63,6 +63,8 @@ class SecondMoments:
     def __init__(
         self, kind: str, *, decay: float, epsilon: float, like: Array | VectorSpace
     ) -> None:
+        self._old: float
+        self._new: float
         # Roots: the square of a gradient could overflow where the gradient does not.
         self._old, self._new = (
             (1.0, 1.0) if kind == "adagrad" else (decay**0.5, (1.0 - decay) ** 0.5)

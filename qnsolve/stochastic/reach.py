@@ -10,12 +10,12 @@ from qnsolve.solvers.arc import (
     Scale,
     model_along,
     regularised_step,
+    rule_of,
     within_range,
 )
 from qnsolve.solvers.radius import DoubleOrHalve
 from qnsolve.solvers.trial import Outcome, Trial
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK
-from qnsolve.solvers.weight import RULES
 from qnsolve.stochastic.options import CubicStepOptions, RegionOptions
 
 
@@ -120,7 +120,7 @@ class Weight:
         scale, options = self._scale, self._options
         scale.remember(outcome)
         if outcome.finite:
-            rule = RULES.get(options.weight_rule, options.weight_rule)
+            rule = rule_of(options.weight_rule)
             scale.weight = within_range(rule(scale.weight, outcome, options, self._along))
         else:
             scale.weight = within_range(NON_FINITE_GROWTH * scale.weight)
