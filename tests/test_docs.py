@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -49,6 +50,36 @@ def test_links_within_the_repository_lead_somewhere(page):
         path = page.parent / target
         made = any(part in path.as_posix() for part in MADE_BY_SPHINX) and path.suffix == ".rst"
         assert made or path.exists(), target
+
+
+NAMES = {
+    "docs/arrays-and-ranks.md": """
+import numpy as np, qnsolve
+model = lambda x: ((x[:1000] - 1.0) ** 2).sum()
+part, x0_slice = lambda x: (float(x @ x), 2.0 * x), np.ones(5)
+""",
+    "docs/training.md": """
+import numpy as np, torch
+rng = np.random.default_rng(0)
+images, labels = torch.randn(5000, 784), torch.randint(10, (5000,))
+loader = [(images[:500], labels[:500])]
+X, y = rng.standard_normal((1000, 3)), np.ones(1000)
+w0 = np.zeros(3)
+""",
+}
+"""Data that the blocks of a page take as given."""
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_blocks_that_are_no_doctests_run(page, tmp_path):
+    for library in ("torch", "jax", "mpi4py"):
+        pytest.importorskip(library)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.S | re.M)
+    code = "\n".join([NAMES[page], *(block for block in blocks if ">>>" not in block)])
+    code = code.replace('device="cuda"', 'device="cpu"')
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture(scope="module")
