@@ -12,6 +12,15 @@ import hypothesis
 import numpy as np
 import pytest
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers of SciPy's tests, which tests/test_peers.py imports."""
+    names = "fail_slow xfail_on_32bit thread_unsafe parallel_threads_limit array_api_backends "
+    names += "skip_xp_backends xfail_xp_backends uses_xp_capabilities"
+    for name in names.split():
+        config.addinivalue_line("markers", f"{name}: of SciPy's tests")
+
+
 # The machine decides how long an example takes; a deadline only makes tests fail at random.
 hypothesis.settings.register_profile(
     "default", deadline=None, max_examples=100, derandomize="CI" in os.environ
