@@ -60,21 +60,27 @@ class Outcome:
 # Each solver gets the gradient tolerance, and nothing else that could end its run early but the
 # common limits.
 def _qnsolve(method: str) -> Callable[..., optimize.OptimizeResult]:
-    def solve(fun: Callable, x0: np.ndarray, maxiter: int, callback: Callable) -> Any:
+    def solve(
+        fun: Callable[..., Any], x0: np.ndarray, maxiter: int, callback: Callable[..., Any]
+    ) -> Any:
         options = {"gtol": GTOL, "maxiter": maxiter}
         return minimize(fun, x0, method=method, jac=True, options=options, callback=callback)
 
     return solve
 
 
-def _lbfgsb(fun: Callable, x0: np.ndarray, maxiter: int, callback: Callable) -> Any:
+def _lbfgsb(
+    fun: Callable[..., Any], x0: np.ndarray, maxiter: int, callback: Callable[..., Any]
+) -> Any:
     options = {"gtol": GTOL, "ftol": 0.0, "maxiter": maxiter, "maxfun": 100 * maxiter}
     return optimize.minimize(
         fun, x0, jac=True, method="L-BFGS-B", options=options, callback=callback
     )
 
 
-def _trust_constr(fun: Callable, x0: np.ndarray, maxiter: int, callback: Callable) -> Any:
+def _trust_constr(
+    fun: Callable[..., Any], x0: np.ndarray, maxiter: int, callback: Callable[..., Any]
+) -> Any:
     options = {"gtol": GTOL, "xtol": 1e-15, "maxiter": maxiter}
     return optimize.minimize(
         fun,

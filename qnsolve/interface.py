@@ -14,7 +14,7 @@ DEFAULT_METHOD = "hybrid-tr"
 
 
 def minimize(
-    fun: Callable,
+    fun: Callable[..., Any],
     x0: Any,
     args: Any = (),
     method: str | None = None,
@@ -24,7 +24,7 @@ def minimize(
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable | None = None,
+    callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     comm: Any = None,
 ) -> OptimizeResult:

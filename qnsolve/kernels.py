@@ -57,8 +57,8 @@ def _read(real: Any, ndim: int = 1, layout: str = "C") -> Array:
     return Array(real, ndim, layout, readonly=True)
 
 
-def _compiled(*signatures: Any) -> Callable[[Callable], Callable]:
-    def decorate(function: Callable) -> Callable:
+def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         # Sums may be reordered, or they would not be vectorised; NaN and inf keep their meaning.
         options = {"fastmath": {"reassoc", "contract", "nsz"}, "nogil": True}
         try:

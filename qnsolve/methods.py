@@ -124,7 +124,7 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
     """Return the method as a callable with its own name and docstring."""
 
     def solve(
-        fun: Callable,
+        fun: Callable[..., Any],
         x0: Any,
         args: Any = (),
         *,
@@ -133,7 +133,7 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
         hessp: Any = None,
         bounds: Any = None,
         constraints: Any = (),
-        callback: Callable | None = None,
+        callback: Callable[..., Any] | None = None,
         comm: Any = None,
         **options: Any,
     ) -> OptimizeResult:
@@ -186,7 +186,7 @@ METHODS: dict[str, Callable[..., OptimizeResult]] = {
 """Callables by name, for ``qnsolve.minimize``."""
 
 
-def _on_all_ranks(callback: Callable, comm: Comm) -> Callable[[OptimizeResult], bool]:
+def _on_all_ranks(callback: Callable[..., Any], comm: Comm) -> Callable[[OptimizeResult], bool]:
     """Return the callback with one answer for all ranks: stop where one of them wants to."""
 
     def together(intermediate: OptimizeResult) -> bool:

@@ -87,7 +87,7 @@ class Objective:
 
     def __init__(
         self,
-        fun: Callable,
+        fun: Callable[..., Any],
         x0: Any,
         args: Any = (),
         jac: Any = None,

@@ -309,8 +309,8 @@ class ModelOptions(SolverOptions):
     )
     store_rejected: bool | str = field(default="near", metadata=checked_by(check_which_rejected))
     modified_secant: bool = field(default=False, metadata=checked_by(check_flag))
-    matrix: Callable | None = field(default=None, metadata=checked_by(check_rule))
-    first_step: Callable | None = field(default=None, metadata=checked_by(check_rule))
+    matrix: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
+    first_step: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,7 +353,7 @@ class RadiusOptions(SolverOptions):
         default=None, metadata=checked_by(check_initial_radius)
     )
     max_radius: float = field(default=math.inf, metadata=checked_by(POSITIVE))
-    radius_rule: Callable | None = field(default=None, metadata=checked_by(check_rule))
+    radius_rule: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
     accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
     shrink_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     grow_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
@@ -502,7 +502,7 @@ class CubicOptions(ModelOptions):
         default="shape", metadata=checked_by(check_norm(*REGULARISER_NORMS))
     )
     initial_weight: float | None = field(default=None, metadata=checked_by(RADIUS))
-    weight_rule: str | Callable = field(
+    weight_rule: str | Callable[..., Any] = field(
         default="interpolation", metadata=checked_by(check_weight_rule)
     )
     accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))

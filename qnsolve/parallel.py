@@ -86,7 +86,7 @@ class ShardSum:
 
     def __call__(self, x: Array) -> tuple[Any, Array]:
         """Return f and its gradient at x."""
-        futures: list[Future] = []
+        futures: list[Future[tuple[Any, Array]]] = []
         try:
             futures = [self._executor.submit(self._fun, x, shard) for shard in self.shards]
             late = self._late(futures)
@@ -104,7 +104,7 @@ class ShardSum:
             raise
         return f, g
 
-    def _late(self, futures: list[Future]) -> list[int]:
+    def _late(self, futures: list[Future[tuple[Any, Array]]]) -> list[int]:
         """Wait; return the numbers of the shards that are not ready in time."""
         if self._timeout is None:
             return []
@@ -112,7 +112,7 @@ class ShardSum:
         return [i for i, future in enumerate(futures) if future in waiting]
 
 
-def _result(futures: list[Future], i: int) -> tuple[Any, Array]:
+def _result(futures: list[Future[tuple[Any, Array]]], i: int) -> tuple[Any, Array]:
     try:
         return futures[i].result()
     except Exception as error:

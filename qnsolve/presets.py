@@ -19,7 +19,7 @@ from qnsolve.solvers.radius import DoubleOrHalve, StepOrRadius
 from qnsolve.solvers.weight import Midpoints
 
 
-class Preset(Mapping):
+class Preset(Mapping[str, Any]):
     """Options that replay a published method.
 
     Parameters

@@ -55,7 +55,7 @@ class GradientCheck:
         return self.error <= max(1e-5, 10.0 * self.noise)
 
 
-def check_grad(fun: Callable, x: Any, args: Any = (), jac: Any = True) -> GradientCheck:
+def check_grad(fun: Callable[..., Any], x: Any, args: Any = (), jac: Any = True) -> GradientCheck:
     """Compare a gradient with central differences of its function, component by component.
 
     Parameters

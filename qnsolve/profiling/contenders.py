@@ -110,7 +110,9 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _qnsolve(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+def _qnsolve(
+    meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict[str, Any]
+) -> Mapping[str, Any]:
     if method in PRESETS:
         preset = PRESETS[method]
         method, options = preset.method, {**preset, **options}
@@ -127,7 +129,9 @@ _SCIPY_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def _scipy(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+def _scipy(
+    meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict[str, Any]
+) -> Mapping[str, Any]:
     options = {"gtol": gtol, "maxiter": NO_LIMIT, **_SCIPY_DEFAULTS.get(method, {}), **options}
     hess = optimize.SR1() if method == "trust-constr" else None
     return optimize.minimize(
@@ -135,7 +139,9 @@ def _scipy(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict
     )
 
 
-def _torchmin(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+def _torchmin(
+    meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict[str, Any]
+) -> Mapping[str, Any]:
     import torch
     import torchmin
 
@@ -157,7 +163,9 @@ def _torchmin(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: d
     return {**result, "x": result.x.detach().numpy()}
 
 
-def _galahad(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+def _galahad(
+    meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict[str, Any]
+) -> Mapping[str, Any]:
     """Run TRU, which is given the exact Hessian: its gradient-only models do not get far."""
     if method != "tru":
         raise ValueError(f"the method of galahad is tru, got {method!r}")
@@ -186,7 +194,9 @@ def _galahad(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: di
     }
 
 
-def _petsc(meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict) -> Mapping:
+def _petsc(
+    meter: Meter, x0: np.ndarray, gtol: float, method: str, options: dict[str, Any]
+) -> Mapping[str, Any]:
     """Run a solver of TAO, such as bqnktr; options are those of PETSc's command line."""
     from petsc4py import PETSc
 

@@ -86,8 +86,8 @@ class GroupSum:
         scale = np.array([_entry(problem, "gscale", i, 1.0) for i in groups], dtype=float)
         self._scale = np.where(np.abs(scale) > 1e-15, scale, 1.0)
 
-        self._functions: list[tuple[int, Callable, int]] = []
-        self._elements: list[tuple[Callable, int, np.ndarray]] = []
+        self._functions: list[tuple[int, Callable[..., Any], int]] = []
+        self._elements: list[tuple[Callable[..., Any], int, np.ndarray]] = []
         rows, weights = [], []
         for row, i in enumerate(groups):
             kind = _item(problem, "grftype", i)

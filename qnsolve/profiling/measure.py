@@ -57,7 +57,7 @@ def objective_of(problem: Problem) -> Objective:
     return Objective(problem.name, problem.n, problem.x0, fun, grad)
 
 
-def part(both: Callable[[np.ndarray], tuple], which: int, x: np.ndarray) -> Any:
+def part(both: Callable[[np.ndarray], tuple[Any, ...]], which: int, x: np.ndarray) -> Any:
     """Return one of the values of `both`, as a function that can be pickled."""
     return both(x)[which]
 

@@ -47,7 +47,7 @@ FORGET = 0.3
 def minimize_cubic(
     objective: Objective,
     options: CubicOptions,
-    callback: Callable | None,
+    callback: Callable[[OptimizeResult], bool] | None,
     build_matrix: MatrixFactory,
 ) -> OptimizeResult:
     """Run adaptive cubic regularisation on a limited-memory matrix; x and jac are flat.

@@ -16,7 +16,7 @@ from qnsolve.array import Array, Wanted
 from qnsolve.objective import Objective
 from qnsolve.result import Status
 from qnsolve.solvers.common import Run, all_finite, is_unbounded
-from qnsolve.solvers.trial import Iterate, Outcome
+from qnsolve.solvers.trial import Iterate, Model, Outcome
 from qnsolve.solvers.wolfe import Trial, strong_wolfe
 
 MAX_TRIALS = 100
@@ -32,10 +32,12 @@ class FirstStep(NamedTuple):
     step: Array
 
 
-FirstStepRule = Callable[[Objective, Iterate], FirstStep | None]
+FirstStepRule = Callable[[Objective, Iterate[Model]], FirstStep | None]
 
 
-def take_first_step(at: Iterate, rule: FirstStepRule, objective: Objective, run: Run) -> Outcome:
+def take_first_step(
+    at: Iterate[Model], rule: FirstStepRule, objective: Objective, run: Run
+) -> Outcome:
     """Make the step that `rule` chooses, in place, and learn its pair."""
     slope = -(at.model.gradient_norm**2)
     first = rule(objective, at)
@@ -63,7 +65,7 @@ class WolfeSearch:
     decrease: float = 1e-4
     curvature: float = 0.9
 
-    def __call__(self, objective: Objective, at: Iterate) -> FirstStep | None:
+    def __call__(self, objective: Objective, at: Iterate[Model]) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
         g_norm = space.norm(g)
 
@@ -92,7 +94,7 @@ class WolfeSearch:
 class DoublingSearch:
     """A unit step along -g, doubled while f falls, or halved until it does."""
 
-    def __call__(self, objective: Objective, at: Iterate) -> FirstStep | None:
+    def __call__(self, objective: Objective, at: Iterate[Model]) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
         direction = -g / space.norm(g)
         best, t = None, 1.0
@@ -120,7 +122,7 @@ class UnitL1Step:
     Only for replaying the public code of ARCs-LSR1: the pair does not belong to the step.
     """
 
-    def __call__(self, objective: Objective, at: Iterate) -> FirstStep | None:
+    def __call__(self, objective: Objective, at: Iterate[Model]) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
         (norm_1,) = space.gather(Wanted(), [space.xp.sum(space.xp.abs(g))])
         x = at.x - min(1.0, 1.0 / norm_1) * g

@@ -22,7 +22,7 @@ LEAST_SHRINKAGE = 0.25
 
 
 def minimize_hybrid(
-    objective: Objective, options: HybridOptions, callback: Callable | None
+    objective: Objective, options: HybridOptions, callback: Callable[[OptimizeResult], bool] | None
 ) -> OptimizeResult:
     """Run the trust-region loop with what was measured to need the fewest evaluations."""
     return minimize_trust_region(

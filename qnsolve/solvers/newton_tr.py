@@ -36,7 +36,10 @@ MAX_BLIND = 10
 
 
 def minimize_newton(
-    objective: Objective, options: NewtonOptions, callback: Callable | None, hessian: Hessian
+    objective: Objective,
+    options: NewtonOptions,
+    callback: Callable[[OptimizeResult], bool] | None,
+    hessian: Hessian,
 ) -> OptimizeResult:
     """Run the trust-region Newton method; x and jac of the result are flat.
 

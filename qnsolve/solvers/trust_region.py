@@ -30,7 +30,7 @@ AFTER_FIRST_STEP = 2.0
 def minimize_trust_region(
     objective: Objective,
     options: TrustRegionOptions,
-    callback: Callable | None,
+    callback: Callable[[OptimizeResult], bool] | None,
     build_matrix: MatrixFactory,
     *,
     radius_rule: RadiusRule = interpolated_radius,

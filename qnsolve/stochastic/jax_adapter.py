@@ -53,7 +53,7 @@ class PytreeLoss:
             raise TypeError(f"the leaves must be of one real floating dtype, got {kinds}")
         self.params, self._unravel = ravel_pytree(tree)
 
-        def flat(x: Array, batch: tuple) -> Array:
+        def flat(x: Array, batch: tuple[Any, ...]) -> Array:
             return loss(self._unravel(x), *batch)
 
         gradient = jax.grad(flat)
@@ -75,5 +75,5 @@ class PytreeLoss:
         return self._product(x, v, _tuple(batch))
 
 
-def _tuple(batch: Any) -> tuple:
+def _tuple(batch: Any) -> tuple[Any, ...]:
     return tuple(batch) if isinstance(batch, tuple | list) else (batch,)

@@ -94,7 +94,7 @@ class SecantModel:
         gamma = first_gamma(self.metric.dual_norm(g), length)
         self._matrix = self._options.matrix(self._space, self._options, gamma)
 
-    def quadratic(self, g: Array, products: Callable | None = None) -> QuadraticModel:
+    def quadratic(self, g: Array, products: Callable[..., Any] | None = None) -> QuadraticModel:
         """Return the model with the gradient `g`; valid until the next pair is stored."""
         spectrum, metric = self._begun().spectrum(FAST), self.metric
         B = ScaledMatrix(spectrum, metric) if isinstance(metric, DiagonalNorm) else spectrum
