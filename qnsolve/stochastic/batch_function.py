@@ -86,6 +86,10 @@ class BatchFunction:
         with np.errstate(over="ignore", invalid="ignore"):
             return 0.5 * (f + f_new), 0.5 * (g + g_new)
 
+    def newest(self, x: Array) -> tuple[float, Array]:
+        """Return f and g at `x` of the new batch alone, which the next step sees too."""
+        return self._value(self._parts[-1], x)
+
     def product(self, x: Array, v: Array) -> Array:
         """Return the Hessian at `x` times `v`, the mean over the batches of the step."""
         products = [self._product(part, x, v) for part in self._parts]

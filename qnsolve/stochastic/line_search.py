@@ -69,8 +69,9 @@ class LineSearchSolver:
         state: LineSearchState,
         value_and_grad: ValueAndGrad,
         product: Callable[[Array, Array], Array] | None = None,
+        measured: ValueAndGrad | None = None,
     ) -> tuple[LineSearchState, StepInfo]:
-        """Do one step on one batch, as :meth:`ModelSolver.step`; `product` has no use."""
+        """Do one step on one batch, as :meth:`ModelSolver.step`; neither option has a use."""
         x, space, H = state.x, state.space, state.matrix
         # 1. Value and gradient of the batch.  One that is not finite is left out.
         f, g = value_and_grad(x)

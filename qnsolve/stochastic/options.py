@@ -53,6 +53,10 @@ class StepOptions:
     overlap : bool
         Every step sees the samples of the batch before too: its function is the mean over both
         (Yousefi and Martinez 2023).  The model then changes less from step to step.  Default True.
+    measure : {"new", "both"}
+        Which of the two batches ratio and pair of a step are of: the new one, which the next step
+        sees too, so that a step takes two gradients of a batch (Berahas, Nocedal and Takac 2016);
+        or both, which takes three.  A line search sees both in any case.  Default "new".
     norm : {"l2", "adagrad", "rmsprop", "adam"} or DiagonalNorm
         Norm in which a step is short (:class:`qnsolve.stochastic.norms.SecondMoments`); the last
         three follow the gradients.  Default "adam".
@@ -87,10 +91,11 @@ class StepOptions:
     >>> StepOptions.from_user({"beta": 0.9})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    TypeError: unknown option 'beta'; the options are overlap, norm, decay, ...
+    TypeError: unknown option 'beta'; the options are overlap, measure, norm, ...
     """
 
     overlap: bool = field(default=True, metadata=checked_by(check_flag))
+    measure: str = field(default="new", metadata=checked_by(check_one_of("new", "both")))
     norm: str | DiagonalNorm = field(default="adam", metadata=checked_by(check_norm(*NORMS)))
     decay: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     epsilon: float = field(default=1e-8, metadata=checked_by(POSITIVE))
@@ -232,6 +237,12 @@ class CubicStepOptions(MatrixOptions):
     longest_step : float, > 0
         A step longer than `longest_step` times the longest of those recently taken is not
         evaluated; the weight is raised instead.  Default 100.
+    author_code : bool
+        Do on the batches what the public code of ARCs-LSR1 does, its slips included
+        (:class:`qnsolve.stochastic.author_code.AuthorSolver`); for comparison only, with
+        `norm` "l2", without `overlap`.  Default False.
+    inner_steps : int, >= 1
+        Steps on each batch with `author_code`.  Default 1.
     """
 
     matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
@@ -242,6 +253,18 @@ class CubicStepOptions(MatrixOptions):
     grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
+    author_code: bool = field(default=False, metadata=checked_by(check_flag))
+    inner_steps: int = field(default=1, metadata=checked_by(at_least(1)))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.author_code and (self.norm != "l2" or self.overlap):
+            raise ValueError(
+                'author_code needs norm="l2" and overlap=False, got '
+                f"{self.norm!r} and {self.overlap!r}"
+            )
+        if self.inner_steps > 1 and not self.author_code:
+            raise ValueError(f"inner_steps needs author_code, got {self.inner_steps!r} without")
 
 
 @dataclass(frozen=True, kw_only=True)

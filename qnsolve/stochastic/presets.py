@@ -7,7 +7,7 @@ of the batch of that step; a number that a paper leaves open is the default of t
 from __future__ import annotations
 
 from qnsolve.presets import Preset
-from qnsolve.quasi_newton.published import ArcsCodeLSR1
+from qnsolve.quasi_newton.published import ArcsCodeLSR1, RamamurthyDuffyLSR1
 from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
 from qnsolve.solvers.matrices import Build
 from qnsolve.solvers.weight import Midpoints
@@ -20,6 +20,7 @@ RAMAMURTHY_DUFFY = Preset(
     initial_rate=1.0,
     memory=5,
     gamma=1.0,
+    matrix=Build(RamamurthyDuffyLSR1),
     accept=1e-4,
     shrink_below=0.1,
     grow_above=0.75,
@@ -44,8 +45,10 @@ YOUSEFI_MARTINEZ = Preset(
     "lsr1-tr",
     "Yousefi and Martinez, sL-SR1-TR, Algorithms 16 (2023)",
     overlap=True,
+    measure="both",
     norm="l2",
     initial_radius=1.0,
+    initial_rate=1.0,  # gamma = 1 before the first pair
     memory=20,
     gamma=GeneralisedEigenvalue(floor=1e-6, relative=False),
     accept=1e-4,
@@ -65,6 +68,7 @@ ARCS_LSR1 = Preset(
     norm="l2",
     memory=5,
     gamma="eigenvalue",
+    initial_rate=0.5,  # gamma = 1 before the first pair
     regulariser="shape",
     initial_weight=1.0,
     weight_rule=Midpoints(modest=1.0, steep=10.0),
@@ -95,7 +99,16 @@ ARCS_AUTHOR_CONSTANTS = Preset(
 )
 """What the authors' public code of ARCs-LSR1 does on one batch, its slip in the eigenvalues
 included; for comparison only.  That code also takes differences of gradients across batches, and
-forgets the weight after each; this does not."""
+forgets the weight after each; this does not, ``ARCS_AUTHOR_CODE`` does."""
+
+ARCS_AUTHOR_CODE = Preset(
+    "lsr1-arc",
+    "public code of the authors of ARCs-LSR1 (2024) with its batches, its slips included",
+    **{**ARCS_AUTHOR_CONSTANTS, "author_code": True, "inner_steps": 4},
+)
+"""The same on mini-batches as that code runs on them, with the four steps a batch that its
+optimizer has by default; for comparison only.  :class:`qnsolve.stochastic.author_code.AuthorSolver`
+says what is replayed and what is not."""
 
 ADAPTIVE_NORMS = Preset(
     "newton-tr",
@@ -115,6 +128,30 @@ ADAPTIVE_NORMS = Preset(
     inner="steihaug",
     inner_maxiter=50,
     forcing=0.1,
+    pivot_every=10,
+    batch_growth=1.05,
+    largest_batch=0.2,
 )
-"""The RMSProp ellipsoid with the constants of the authors' code for a dense net; without its check
-of the full loss every ten epochs, and the growth of the batch that follows from it."""
+"""The RMSProp ellipsoid with the constants of the authors' code for a dense net on Fashion-MNIST.
+Without its first epoch of first-order steps; the norm follows all gradients, there only those after
+a step that was taken."""
+
+ADAPTIVE_NORMS_ADAGRAD = Preset(
+    "newton-tr",
+    ADAPTIVE_NORMS.source,
+    **{**ADAPTIVE_NORMS, "norm": "adagrad", "initial_radius": 0.05, "shrink": 1.0 / 1.5},
+)
+"""The same with the Adagrad ellipsoid."""
+
+ADAPTIVE_NORMS_UNIFORM = Preset(
+    "newton-tr",
+    ADAPTIVE_NORMS.source,
+    **{
+        **ADAPTIVE_NORMS,
+        "norm": "l2",
+        "initial_radius": 0.05,
+        "shrink": 1.0 / 1.25,
+        "grow_above": 0.8,
+    },
+)
+"""The same with the sphere, which the paper compares them with."""

@@ -133,10 +133,12 @@ class Run:
         self._space, self._border = space, border
         self._loss = function.loss_and_grad
         self._moved = getattr(self._loss, "moved", None)
+        options = solver.options
+        self._measured = function.newest if options.overlap and options.measure == "new" else None
         self.state = solver.init(x, space)
         self.epoch = self.number = self.steps = 0
         self.identity: dict[str, Any] = {}
-        self.pivot = Pivot(solver.options)
+        self.pivot = Pivot(options)
         # Passes at the last change of the batch size, and the cost in gradients by then.
         self._paid = self._cost_paid = 0.0
         self._infos: list[StepInfo] = []
@@ -155,7 +157,7 @@ class Run:
         """Do one step on `batch`."""
         function, x = self._function, self.state.x
         function.advance(batch)
-        self.state, info = self._solver.step(self.state, function, function.product)
+        self.state, info = self._solver.step(self.state, function, function.product, self._measured)
         if self._moved is not None and self.state.x is not x:
             self._moved(self._border.outside(self.state.x))
         self.number += 1

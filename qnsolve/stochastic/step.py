@@ -26,13 +26,14 @@ class StepInfo(NamedTuple):
     Attributes
     ----------
     loss, loss_new : float
-        f of the batch before the step, and at its end whether it was taken or not.
+        f before the step, and at its end whether it was taken or not, of the samples that the ratio
+        is of.
     gradient_norm : float
         In the dual norm of the region.
     length : float
         Length of the trial step in the norm of the region.
     ratio : float
-        Actual to predicted reduction of f on the batch.
+        Actual to predicted reduction of f; -inf where an increase was predicted.
     size : float
         Radius or weight for the next step; for a line search the step length.
     n_pairs : int
@@ -104,6 +105,7 @@ class ModelSolver:
         state: TrainingState,
         value_and_grad: ValueAndGrad,
         product: Callable[[Array, Array], Array] | None = None,
+        measured: ValueAndGrad | None = None,
     ) -> tuple[TrainingState, StepInfo]:
         """Do one step on one batch.
 
@@ -114,6 +116,9 @@ class ModelSolver:
             f and g of the batch; called at ``state.x`` and at the end of the step.
         product : callable, optional
             ``product(x, v)``, the Hessian of the batch at x times v; "newton-tr" alone needs it.
+        measured : callable, optional
+            f and g of a part of the batch, of which ratio and pair are then: called at both ends,
+            and `value_and_grad` at the first one alone.
 
         Returns
         -------
@@ -139,22 +144,30 @@ class ModelSolver:
         trial = state.reach.minimise(quadratic, g_norm)
         if not trial.decrease > 0.0:
             return state, StepInfo(f, f, g_norm, 0.0, size=state.reach.size, finite=True)
+        step, slope, predicted = trial.step, trial.slope, trial.decrease
+        # 4. Value and gradient of the same samples at its end; ratio of the reductions.
+        x_new = x + step
+        if measured is None:
+            f_new, g_new = value_and_grad(x_new)
+        else:
+            # The model of the part has its gradient, and the matrix of all.
+            f, g = measured(x)
+            slope = space.dot(g, step)
+            predicted = trial.decrease + (trial.slope - slope)
+            f_new, g_new = measured(x_new)
         expected = {
             "length": length_in_norm(trial),
             "length_2": trial.length,
-            "slope": trial.slope,
-            "predicted": trial.decrease,
+            "slope": slope,
+            "predicted": predicted,
         }
-        step = trial.step
-        # 4. Value and gradient of the same batch at its end; ratio of the reductions.
-        x_new = x + step
-        f_new, g_new = value_and_grad(x_new)
         finite = all_finite(f_new, space.norm_inf(g_new))
         ratio, accepted, stored = np.nan, False, False
         if finite:
             slope_new = space.dot(g_new, step)
-            reduction = actual_reduction(f, f_new, trial.slope, slope_new, space.eps)
-            ratio = reduction / trial.decrease
+            reduction = actual_reduction(f, f_new, slope, slope_new, space.eps)
+            # A part for which the step leads uphill says no.
+            ratio = reduction / predicted if predicted > 0.0 else -np.inf
             accepted = ratio > self.options.accept
             outcome = Outcome(**expected, ratio=ratio, accepted=accepted, slope_new=slope_new)
             # 5. Pair, of a rejected step too: it says why the model was wrong.

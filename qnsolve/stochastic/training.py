@@ -14,6 +14,7 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace
 from qnsolve.checkpoint import in_words, load, prepare, save
 from qnsolve.comm import Comm, agreed, as_comm, each
+from qnsolve.stochastic.author_code import AuthorSolver
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, stream_of
 from qnsolve.stochastic.border import Border
@@ -39,7 +40,9 @@ METHODS: dict[str, type[StepOptions]] = {
 """Methods and their options."""
 
 
-def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | LineSearchSolver:
+def make_solver(
+    method: str = "hybrid-tr", **options: Any
+) -> ModelSolver | LineSearchSolver | AuthorSolver:
     """Return the solver of a method in step form.
 
     Parameters
@@ -50,7 +53,7 @@ def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | Line
 
     Returns
     -------
-    ModelSolver or LineSearchSolver
+    ModelSolver, LineSearchSolver or AuthorSolver
         ``solver.init(x)`` returns a state, ``solver.step(state, value_and_grad)`` the next one and
         what was done.
 
@@ -67,7 +70,11 @@ def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | Line
     if method not in METHODS:
         raise ValueError(f"method must be one of {tuple(METHODS)}, got {method!r}")
     checked = METHODS[method].from_user(options)
-    return LineSearchSolver(checked) if method == "lsr1-ls" else ModelSolver(checked)
+    if isinstance(checked, LineSearchStepOptions):
+        return LineSearchSolver(checked)
+    if isinstance(checked, CubicStepOptions) and checked.author_code:
+        return AuthorSolver(checked)
+    return ModelSolver(checked)
 
 
 def train(
@@ -90,9 +97,9 @@ def train(
 
     .. math:: \min_x \; \frac1N \sum_{i=1}^N f_i(x)
 
-    Every step belongs to one function, the mean over its batch, or with `overlap` over its batch
-    and the one before: value and gradient at both ends, their ratio and the pair (s, y) are all of
-    that function.
+    Every step minimises a model of one function, the mean over its batch, or with `overlap` over
+    its batch and the one before.  The ratio that judges it and its pair (s, y) are of the same
+    samples at both ends: those of the new batch, or by the option `measure` those of both.
 
     Parameters
     ----------
@@ -143,9 +150,9 @@ def train(
 
     Notes
     -----
-    A step costs two gradients of its batch; with `overlap` three, as the second half of a batch is
-    the first half of the next one, where its value is known.  A batch whose loss or gradient is not
-    finite is left out; a trial point where they are not is a step too long.
+    A step costs two gradients of its batch, with and without `overlap`: what the batch before gave
+    at the end of the last step is known.  With ``measure="both"`` it costs three.  A batch whose
+    loss or gradient is not finite is left out; a trial point where they are not is a step too long.
 
     On the CPU, parameters of PyTorch and JAX are computed with as the NumPy arrays that share their
     memory; `loss_and_grad` and callbacks see those of their library.
@@ -156,6 +163,9 @@ def train(
 
     M. Yousefi, A. Martinez, "On the efficiency of limited-memory quasi-Newton training using
     second-order approximations with overlapping batches", Algorithms 16 (2023), arXiv 2205.09121.
+
+    A. S. Berahas, J. Nocedal, M. Takac, "A multi-batch L-BFGS method for machine learning", NIPS
+    2016, arXiv 1605.06049.
 
     J. Kohler, L. Adolphs, A. Lucchi, "Adaptive norms for deep learning with regularized Newton
     methods", arXiv 1905.09201.

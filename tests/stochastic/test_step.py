@@ -30,6 +30,10 @@ def batch_functions(count=12, size=40):
         yield lambda x, batch=batch: net_loss(x, batch)
 
 
+def mean_of(a, b):
+    return lambda x: tuple(0.5 * (u + v) for u, v in zip(a(x), b(x), strict=True))
+
+
 def dense_sr1(pairs, gamma):
     B = gamma * np.eye(N_PARAMS)
     for s, y in pairs:
@@ -39,18 +43,20 @@ def dense_sr1(pairs, gamma):
     return B
 
 
-def test_trust_region_steps_replayed_with_dense_matrices():
+@pytest.mark.parametrize("overlap", [False, True])
+def test_trust_region_steps_replayed_with_dense_matrices(overlap):
     gamma, memory = 2.0, 4
     solver = make_solver("lsr1-tr", norm="l2", gamma=gamma, memory=memory, initial_radius=0.3)
     state = solver.init(start())
-    x, radius, pairs = start(), 0.3, []
+    x, radius, pairs, before = start(), 0.3, [], None
     for f in batch_functions():
-        state, info = solver.step(state, f)
-        value, g = f(x)
-        found = solve_trs(g, dense_sr1(pairs, gamma), radius)
-        value_new, g_new = f(x + found.step)
-        ratio = (value - value_new) / found.decrease
-        pairs = [*pairs, (found.step, g_new - g)][-memory:]
+        whole = f if before is None or not overlap else mean_of(before, f)
+        state, info = solver.step(state, whole, measured=f if overlap else None)
+        B = dense_sr1(pairs, gamma)
+        found = solve_trs(whole(x)[1], B, radius)
+        (value, g), (value_new, g_new) = f(x), f(x + found.step)
+        ratio = (value - value_new) / -(g @ found.step + 0.5 * found.step @ B @ found.step)
+        pairs, before = [*pairs, (found.step, g_new - g)][-memory:], f
         if ratio > 1e-4:
             x = x + found.step
         if ratio < 0.1:
@@ -145,6 +151,16 @@ def test_a_trial_point_that_is_not_finite_shortens_the_next_step(method):
     assert info.accepted
     assert len(lengths) > 1
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_part_for_which_the_step_leads_uphill_refuses_it():
+    (f, *_) = batch_functions(1)
+    solver = make_solver("hybrid-tr")
+    uphill = lambda x: (0.0, -f(x)[1])  # noqa: E731
+    state, info = solver.step(solver.init(start()), f, measured=uphill)
+    assert not info.accepted
+    assert info.ratio == -np.inf
+    assert (state.x == start()).all()
 
 
 def test_zero_gradient_stays():

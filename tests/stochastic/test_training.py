@@ -34,14 +34,18 @@ def test_every_method_learns(method, overlap):
     assert result.epochs == 15
 
 
-@pytest.mark.parametrize(("overlap", "gradients"), [(False, 2), (True, 3)])
-def test_gradients_a_step(overlap, gradients):
+@pytest.mark.parametrize(
+    ("overlap", "measure", "gradients"),
+    [(False, "new", 2), (False, "both", 2), (True, "new", 2), (True, "both", 3)],
+)
+def test_gradients_a_step(overlap, measure, gradients):
     result = train(
         net_loss,
         start(),
         MiniBatches(*samples(), **SMALL),
         epochs=4,
         overlap=overlap,
+        measure=measure,
     )
     counts = np.diff(result.history["gradients"])
     # The half that both steps share is known where the first step ended.
@@ -49,27 +53,23 @@ def test_gradients_a_step(overlap, gradients):
     assert result.passes == pytest.approx(result.history["gradients"][-1] / 6)
 
 
-def test_ratio_and_pair_are_of_the_same_batches():
-    calls = []
-
-    def logged(x, batch):
-        calls.append((x, float(batch[1][0])))
-        return net_loss(x, batch)
-
+@pytest.mark.parametrize(("measure", "count"), [("new", 1), ("both", 2)])
+def test_both_ends_of_a_step_are_measured_on_the_same_batches(measure, count):
     infos = []
     train(
-        logged,
+        net_loss,
         start(),
         MiniBatches(*samples(), **SMALL),
         epochs=2,
-        step_callback=lambda p: infos.append((p.params, p.info, len(calls))),
+        measure=measure,
+        step_callback=lambda p: infos.append((p.params, p.info)),
     )
     X, t = samples()
     batches = MiniBatches(X, t, **SMALL)
     stream = [batches.part(epoch, k) for epoch in range(2) for k in range(6)]
     x = start()
-    for k, (x_new, info, _) in enumerate(infos):
-        seen = stream[max(0, k - 1) : k + 1]
+    for k, (x_new, info) in enumerate(infos):
+        seen = stream[max(0, k + 1 - count) : k + 1]
         before = np.mean([net_loss(x, batch)[0] for batch in seen])
         assert info.loss == pytest.approx(before, rel=1e-14)
         if info.accepted:
