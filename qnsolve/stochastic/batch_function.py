@@ -146,11 +146,12 @@ class BatchFunction:
 
     def _product(self, part: Part, x: Array, v: Array) -> Array:
         space, inside, outside = self._space, self._border.inside, self._border.outside
-        if self._hessp is not None:
+        hessp = self._hessp
+        if hessp is not None:
             self.products += 1
 
             def multiply() -> Array:
-                product = self._hessp(outside(x), outside(v), part.batch)
+                product = hessp(outside(x), outside(v), part.batch)
                 return space.checked(inside(product), "the product of hessp")
 
             return agreed(space.comm, multiply)

@@ -202,6 +202,16 @@ class ResumableBatches:
         return {"batches": len(self.source)} if describe is None else describe()
 
 
+def by_number(stream: ResumableBatches | StreamedBatches, what: str) -> ResumableBatches:
+    """Return the stream; refuse one that cannot be asked for batches by number, as `what` needs."""
+    if not isinstance(stream, ResumableBatches):
+        raise TypeError(
+            f"{what} needs batches that can be asked for by number: MiniBatches, a sequence, "
+            "or an object with __len__ and part(epoch, number)"
+        )
+    return stream
+
+
 def stream_of(batches: Any) -> ResumableBatches | StreamedBatches:
     """Return a user's `batches` as a stream.
 

@@ -12,7 +12,7 @@ from qnsolve.array import Array, VectorSpace
 from qnsolve.checkpoint import refuse_other
 from qnsolve.comm import agreed
 from qnsolve.stochastic.batch_function import BatchFunction
-from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches
+from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, by_number
 from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.pivot import Pivot
 from qnsolve.stochastic.step import StepInfo
@@ -238,13 +238,14 @@ class Run:
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from where :meth:`snapshot` was called."""
         refuse_other(saved["identity"], self.identity)
+        stream = by_number(self._stream, "a checkpoint")
         self.epoch, self.number, self.steps = saved["epoch"], saved["number"], saved["steps"]
-        if saved["batch_size"] != self._stream.batch_size:
-            self._stream = self._stream.resized(saved["batch_size"])
+        if saved["batch_size"] != stream.batch_size:
+            self._stream = stream = stream.resized(saved["batch_size"])
         self._paid, self._cost_paid = saved["paid"]
         self.pivot.restore(saved["pivot"])
         self.state = self._solver.restore(saved["state"], self._space)
-        last = self._stream.before(self.epoch, self.number) if self.steps else None
+        last = stream.before(self.epoch, self.number) if self.steps else None
         self._function.restore(saved["function"], self.state.x, last)
         history = {name: values.tolist() for name, values in saved["history"].items()}
         names = StepInfo._fields
@@ -272,12 +273,12 @@ class Run:
         if size == self._stream.batch_size:
             return
         self._paid, self._cost_paid = self.passes, self._cost
-        self._stream = self._stream.resized(size)
+        self._stream = by_number(self._stream, "batch_growth").resized(size)
         # The batch before has another size: it cannot be half of the next function.
         self._function.forget()
 
     def _history(self) -> dict[str, np.ndarray]:
-        columns = {
+        columns: dict[str, np.ndarray] = {
             name: np.array([getattr(info, name) for info in self._infos], KINDS.get(name, float))
             for name in StepInfo._fields
         }

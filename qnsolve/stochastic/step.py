@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,12 +156,7 @@ class ModelSolver:
             slope = space.dot(g, step)
             predicted = trial.decrease + (trial.slope - slope)
             f_new, g_new = measured(x_new)
-        expected = {
-            "length": length_in_norm(trial),
-            "length_2": trial.length,
-            "slope": slope,
-            "predicted": predicted,
-        }
+        expected = partial(Outcome, length_in_norm(trial), trial.length, slope, predicted)
         finite = all_finite(f_new, space.norm_inf(g_new))
         ratio, accepted, stored = np.nan, False, False
         if finite:
@@ -169,13 +165,13 @@ class ModelSolver:
             # A part for which the step leads uphill says no.
             ratio = reduction / predicted if predicted > 0.0 else -np.inf
             accepted = ratio > self.options.accept
-            outcome = Outcome(**expected, ratio=ratio, accepted=accepted, slope_new=slope_new)
+            outcome = expected(slope_new, ratio=ratio, accepted=accepted)
             # 5. Pair, of a rejected step too: it says why the model was wrong.
             if accepted or self._store_rejected:
                 products = trial.products if isinstance(trial, SubproblemResult) else None
                 stored = model.learn(step, g_new - g, products)
         else:
-            outcome = Outcome(**expected, finite=False)
+            outcome = expected(finite=False)
         # 6. Move, and change the reach.
         if accepted:
             state.x = x_new

@@ -16,7 +16,12 @@ from qnsolve.checkpoint import in_words, load, prepare, save
 from qnsolve.comm import Comm, agreed, as_comm, each
 from qnsolve.stochastic.author_code import AuthorSolver
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
-from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, stream_of
+from qnsolve.stochastic.batches import (
+    ResumableBatches,
+    StreamedBatches,
+    by_number,
+    stream_of,
+)
 from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.line_search import LineSearchSolver
 from qnsolve.stochastic.options import (
@@ -87,7 +92,7 @@ def train(
     hessp: Callable[[Array, Array, Any], Array] | None = None,
     callback: Callback | None = None,
     step_callback: Callback | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     progress: bool | None = None,
     comm: Any = None,
@@ -194,12 +199,13 @@ def train(
     agreed(comm, lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every, comm))
     border, space = _space_of(params, comm)
     if comm is not None:
-        _check_ranks(space, stream, comm)
+        _check_ranks(space, by_number(stream, "comm"), comm)
     function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
     run = Run(solver, function, stream, border.inside(params), space, border)
     # 2. The state of a run that was broken off.
     if checkpoint is not None:
-        run.identity = _identity(method, solver.options, params, stream)
+        numbered = by_number(stream, "a checkpoint")
+        run.identity = _identity(method, solver.options, params, numbered)
         if prepare(checkpoint):
             run.restore(load(checkpoint, space))
     bar = _progress_bar(False if comm is not None and comm.rank else progress, epochs)
@@ -323,11 +329,8 @@ def _check_batches(
     if checkpoint is not None and comm is not None:
         raise ValueError("checkpoint is not supported with comm; keep params by a callback")
     for name, wanted in (("a checkpoint", checkpoint), ("comm", comm)):
-        if wanted is not None and not isinstance(stream, ResumableBatches):
-            raise TypeError(
-                f"{name} needs batches that can be asked for by number: MiniBatches, a sequence, "
-                "or an object with __len__ and part(epoch, number)"
-            )
+        if wanted is not None:
+            by_number(stream, name)
     if options.pivot_every is not None and options.batch_growth > 1.0 and not stream.samples:
         raise TypeError("batch_growth > 1 needs MiniBatches, or an object with their methods")
 

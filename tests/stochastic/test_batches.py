@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from qnsolve.stochastic import MiniBatches
-from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, stream_of
+from qnsolve.stochastic.batches import (
+    ResumableBatches,
+    StreamedBatches,
+    by_number,
+    stream_of,
+)
 
 
 def test_an_epoch_has_every_sample_once_but_the_rest():
@@ -45,6 +50,13 @@ def test_streams():
     assert stream.before(4, 2)[0][0] == 2
     assert list(stream_of(["a", "b"]).epoch(3, 0)) == ["a", "b"]
     assert isinstance(stream_of({1, 2}), StreamedBatches)
+
+
+def test_what_streams_cannot_do():
+    with pytest.raises(TypeError, match="batches of another size need MiniBatches"):
+        stream_of(["a", "b"]).resized(2)
+    with pytest.raises(TypeError, match="comm needs batches that can be asked for by number"):
+        by_number(stream_of({1, 2}), "comm")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from qnsolve import LSR1, DiagonalNorm, HybridLSR1, QuadraticModel, ScaledMatrix, solve_trs
 from qnsolve.solvers.matrices import Build
 from qnsolve.stochastic import make_solver
-from qnsolve.stochastic.model import SecantModel
+from qnsolve.stochastic.model import HessianModel, SecantModel
 from qnsolve.stochastic.norms import SecondMoments
-from qnsolve.stochastic.options import TrustRegionStepOptions
+from qnsolve.stochastic.options import NewtonStepOptions, TrustRegionStepOptions
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
 from tests.tolerances import EPS
@@ -179,6 +179,13 @@ def test_a_fixed_diagonal_norm():
     solver = make_solver(norm=DiagonalNorm(d), initial_rate=0.01)
     state, _ = solver.step(solver.init(start()), f)
     np.testing.assert_allclose(state.x, start() - 0.01 * f(start())[1] / d, rtol=64 * EPS)
+
+
+def test_models_say_what_they_lack():
+    with pytest.raises(RuntimeError, match="call begin"):
+        SecantModel(np.ones(2), TrustRegionStepOptions()).quadratic(np.ones(2))
+    with pytest.raises(TypeError, match="needs products with the Hessian"):
+        HessianModel(np.ones(2), NewtonStepOptions()).quadratic(np.ones(2))
 
 
 def test_newton_needs_products():
