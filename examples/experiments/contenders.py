@@ -203,15 +203,14 @@ def second_order() -> list[Training]:
 
 def regions() -> list[Contender]:
     """Return Newton-CG in a sphere and in ellipsoids, each with a grid of first radii."""
+    published = {
+        "sphere": presets.ADAPTIVE_NORMS_UNIFORM,
+        "Adagrad": presets.ADAPTIVE_NORMS_ADAGRAD,
+        "RMSProp": presets.ADAPTIVE_NORMS,
+    }
     return [
-        Training(
-            f"Newton-CG, {label}",
-            "newton-tr",
-            {**presets.ADAPTIVE_NORMS, "norm": norm},
-            "initial_radius",
-            (1e-3, 1e-2, 1e-1),
-        )
-        for label, norm in (("sphere", "l2"), ("Adagrad", "adagrad"), ("RMSProp", "rmsprop"))
+        Training(f"Newton-CG, {norm}", p.method, dict(p), "initial_radius", (1e-2, 1e-1, 1.0))
+        for norm, p in published.items()
     ]
 
 

@@ -143,7 +143,7 @@ EXPERIMENTS = {
         lambda: [*contenders.regions(), *contenders.hybrid_regions(), *contenders.baselines()[:1]],
         {"mlp-fit": (0.8, 0.6, 0.4, 0.3, 0.2), "autoencoder-fit": (50.0, 40.0, 30.0, 25.0, 22.0)},
         Size(1000, {128: 12}, 1),
-        Size(5000, {512: 50}, 3),
+        Size(5000, {512: 40}, 3),
         units=("backprops", "passes"),
     ),
 }
