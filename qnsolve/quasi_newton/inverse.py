@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.array import Array, Wanted
 from qnsolve.quasi_newton.base import Inner, UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1, SKIP
 from qnsolve.quasi_newton.pairs import GramBlocks
@@ -33,21 +33,12 @@ class Direction:
         ||d||.
     modified : bool
         Whether it is another one than -Hg.
-    products : ndarray, optional
-        W d, where it came with the vector at no cost of its own.
     """
 
     vector: Array
     slope: float
     length: float
     modified: bool
-    products: np.ndarray | None = None
-
-    def products_of_step(self, t: float, space: VectorSpace) -> np.ndarray | None:
-        """Return W (t d) where it follows from W d: a narrow t d is rounded, and its does not."""
-        if self.products is None or (space.wide is not None and t != 1.0):
-            return None
-        return t * self.products
 
 
 class InverseLSR1(LSR1):
@@ -158,12 +149,8 @@ class InverseLSR1(LSR1):
         more evaluations.  Should -H'g be orthogonal to g to rounding, -g is returned.
         """
         if keep or (self.spectrum(FAST).all_eigenvalues > 0.0).all():
-            factor, weights = self._low_rank_part()
-            inside = weights * (factor.T @ gradient.products)
-            d, products = self.pairs.combine_and_add(
-                -(factor @ inside), -self._gamma, gradient.vector, multiply=True
-            )
-            direction = self._measured(d, gradient, modified=False, products=products)
+            d = self._apply(gradient.vector, gradient.products) * -1.0
+            direction = self._measured(d, gradient, modified=False)
             if direction is not None:
                 return direction
         spectrum, safe = self.spectrum(FAST), abs(self._gamma)
@@ -176,19 +163,12 @@ class InverseLSR1(LSR1):
         slope = -self.space.dot(gradient.vector, gradient.vector)
         return Direction(gradient.vector * -1.0, slope, gradient.norm, modified=True)
 
-    def _measured(
-        self,
-        d: Array,
-        gradient: TrackedGradient,
-        *,
-        modified: bool,
-        products: np.ndarray | None = None,
-    ) -> Direction | None:
+    def _measured(self, d: Array, gradient: TrackedGradient, modified: bool) -> Direction | None:
         self.space.gather(Wanted([(gradient.vector, d), (d, d)]))
         slope, length = self.space.dot(gradient.vector, d), self.space.norm(d)
         # False for NaN too.
         if np.isfinite(length) and slope <= -MIN_COSINE * gradient.norm * length < 0.0:
-            return Direction(d, slope, length, modified, products)
+            return Direction(d, slope, length, modified)
         return None
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:

@@ -160,8 +160,7 @@ def iterate(
         fall, step = at.f - trial.f, trial.t * direction.vector
         space.gather(at.gradient.wanted(trial.g, step))
         new, y, y_products = at.gradient.change_to(trial.g, space.norm(trial.g))
-        s_products = direction.products_of_step(trial.t, space)
-        stored = H.update(step, y, s_products=s_products, y_products=y_products).stored
+        stored = H.update(step, y, y_products=y_products).stored
         run.skipped += not stored
         # 4. Move.
         at.x, at.f, at.gradient, at.x_norm = trial.x, trial.f, new, space.norm(trial.x)
