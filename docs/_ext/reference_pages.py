@@ -34,8 +34,10 @@ PAGES = {
     "qnsolve.stochastic.torch_adapter": "PyTorch modules",
     "qnsolve.stochastic.torch_optim": "PyTorch optimisers",
     "qnsolve.stochastic.jax_adapter": "JAX functions",
+    "qnsolve.kernels": "Compiled loops",
     "qnsolve.comm": "Vectors over several ranks",
     "qnsolve.parallel": "Sums over shards of data",
+    "qnsolve.quasi_newton.psi": "L-SR1 in half the memory",
     "qnsolve.quasi_newton.scaling": "Rules for gamma",
     "qnsolve.solvers.matrices": "Factories of matrices",
     "qnsolve.solvers.radius": "Rules for the radius",
@@ -49,13 +51,15 @@ PAGES = {
 """Modules with a page, in order; one that does not exist yet is left out."""
 
 FEWER = {
+    "qnsolve.kernels": ["use"],
+    "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],
     "qnsolve.stochastic.torch_optim": ["LSR1"],
 }
 """The names to show of modules that have no ``__all__`` and more than is for users."""
 
-BORROWED = ("torch", "jax")
+BORROWED = ("torch", "jax", "numba")
 """Libraries that a module may import at its top; where one is missing, a stand-in will do."""
 
 ORIGINS = {
