@@ -349,7 +349,7 @@ def test_numpy_takes_the_gradient_of_a_library_that_lets_itself_be_converted():
 def test_numpy_does_not_fetch_a_gradient_from_a_device():
     g = array_api_strict.ones(2, device=FAR)
     objective = Objective(lambda x: 0.0, [1.0, 2.0], jac=lambda x: g)
-    with pytest.raises(RuntimeError, match=r"Can't convert array on the .*device1"):
+    with pytest.raises(RuntimeError, match=r"Can(not|'t| not) convert array on the .*device1"):
         objective(objective.x0)
 
 
