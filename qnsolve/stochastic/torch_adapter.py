@@ -117,12 +117,16 @@ class ModuleLoss:
     def __call__(self, x: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """Return loss and gradient at `x`."""
         decay, buffers = self._weight_decay, self._copied_buffers()
-        value, gradient = 0.5 * decay * (x @ x), decay * x
+        value, gradient = 0.5 * decay * (x @ x), None
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             for share, part in self._parts(leaf, batch, buffers):
                 value = value + share * part.detach()
-                gradient = gradient + share * torch.autograd.grad(part, leaf)[0]
+                (of_part,) = torch.autograd.grad(part, leaf)
+                gradient = (
+                    share * of_part if gradient is None else gradient.add_(of_part, alpha=share)
+                )
+        gradient.add_(x, alpha=decay)
         if buffers:
             self._seen = [*self._seen[-3:], (x, buffers)]
         return value, gradient
