@@ -216,4 +216,4 @@ def _limits(runs: list[list[float]]) -> tuple[float, float]:
     ends = sorted(min(scores) for scores in runs)
     low, middle = min(finite), ends[len(ends) // 2]
     room = max(middle - low, 0.1 * abs(low))
-    return low - 0.1 * room, min(max(finite), middle + 3.0 * room)
+    return low - 0.1 * room, min(max(finite), middle + 8.0 * room)

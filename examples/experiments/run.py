@@ -189,6 +189,8 @@ def write(experiment: Experiment, title: str, problems: dict[str, Problem], out:
     targets = {problem.name: experiment.targets[name] for name, problem in problems.items()}
     score_names = {problem.name: problem.score_name for problem in problems.values()}
     runs = [run for run in read_runs(out / "curves.csv") if run[0].problem in targets]
+    order = {contender.name: k for k, contender in enumerate(experiment.contenders())}
+    runs.sort(key=lambda run: (order.get(run[0].contender, len(order)), run[0].seed))
     (out / "table.csv").unlink(missing_ok=True)
     append_csv(out / "table.csv", report.entries(runs, targets))
     text = f"{title}\n\n{report.markdown(runs, targets)}"
@@ -230,12 +232,12 @@ def main(arguments: list[str] | None = None) -> None:
     if given.passes:
         passes = dict.fromkeys(passes, given.passes)
     size = Size(given.samples or size.train, passes, given.seeds or size.seeds, size.test)
+    whole = experiment
     if given.only:
-        all_of_it = experiment.contenders
         experiment = replace(
             experiment,
             contenders=lambda: [
-                c for c in all_of_it() if any(named(c.name, w) for w in given.only)
+                c for c in whole.contenders() if any(named(c.name, w) for w in given.only)
             ],
         )
     source = Source(given.data, given.folder, size.train, size.test)
@@ -250,7 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
     out = given.out or Path("results") / (given.experiment + ("-quick" if given.quick else ""))
     for name, problem in problems.items():
         measure(experiment, problem, experiment.targets[name], size, out)
-    write(experiment, title, problems, out)
+    write(whole, title, problems, out)
 
 
 if __name__ == "__main__":
