@@ -164,6 +164,31 @@ def test_direction_against_the_dense_matrix(stream, seed, keep):
     np.testing.assert_allclose(direction.vector, expected, rtol=0, atol=atol)
 
 
+def test_default_memory():
+    assert InverseLSR1(3).memory == 10
+
+
+def test_direction_of_a_singular_matrix():
+    # H = diag(1, 0) exactly: along the second axis H' has 1 / gamma in place of 0.
+    H = InverseLSR1(2, gamma=1.0)
+    assert H.update(np.array([1.0, 0.0]), np.array([1.0, 1.0])).stored
+    assert (H.spectrum().all_eigenvalues == 0.0).any()
+    direction = H.descent_direction(TrackedGradient.of(np.array([3.0, 2.0]), H.pairs))
+    assert direction.modified
+    np.testing.assert_allclose(direction.vector, [-3.0, -2.0], rtol=4 * EPS)
+
+
+def test_direction_that_is_orthogonal_to_the_gradient_to_rounding():
+    # H = diag(1e18, 1): the cosine of the angle between -Hg and -g is 2e-9.
+    H = InverseLSR1(2, gamma=1.0)
+    assert H.update(np.array([1e18, 0.0]), np.array([1.0, 0.0])).stored
+    g = np.array([1.0, 1e9])
+    direction = H.descent_direction(TrackedGradient.of(g, H.pairs))
+    np.testing.assert_array_equal(direction.vector, -g)
+    assert (direction.slope, direction.length) == (-(g @ g), np.linalg.norm(g))
+    assert direction.modified
+
+
 @pytest.mark.parametrize(
     ("s", "y", "status"),
     [

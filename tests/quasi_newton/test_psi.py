@@ -74,6 +74,15 @@ def test_new_gamma_forgets_all_but_the_newest_pair():
     np.testing.assert_allclose(B.to_dense(), fresh.to_dense(), atol=1e-10)
 
 
+def test_gamma_changes_every_second_memory_unless_told():
+    offered, asked = 0, []
+    B = PsiLSR1(9, memory=2, gamma=lambda blocks, ratios, current: asked.append(offered) or 2.0)
+    for s, y in pair_stream("quadratic", n=9, memory=2, length=9, seed=1):
+        offered += 1
+        assert B.update(s, y).stored
+    assert asked == [1, 4, 8]
+
+
 def test_present_gamma_stays_where_the_new_one_cannot_take_the_pair():
     asked = iter([2.0, 7.0])
     B = PsiLSR1(3, period=1, gamma=lambda blocks, ratios, current: next(asked))

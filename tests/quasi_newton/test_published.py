@@ -22,6 +22,16 @@ def test_ramamurthy_duffy_drops_the_oldest_while_psi_is_dependent():
         np.testing.assert_allclose(B @ s, y)
 
 
+def test_ramamurthy_duffy_drops_dependent_columns_that_the_inner_matrix_bears():
+    """Two pairs with the same psi: M = [1 2; 2 2] has an inverse, Psi'Psi has none."""
+    psi = E[0] + 2.0 * E[1]
+    for matrix, kept in ((RamamurthyDuffyLSR1, 1), (LSR1, 2)):
+        B = matrix(4, memory=3, gamma=1.0)
+        assert B.update(E[0], E[0] + psi).stored
+        assert B.update(E[1], E[1] + psi).stored
+        assert B.n_pairs == kept
+
+
 def test_ramamurthy_duffy_tests_against_the_matrix_with_the_oldest_pair():
     """s'(y - Bs) = 0 with the pair that is about to leave, but not without it."""
     s, y = E[0], 3.0 * E[0] + 2.0 * E[3]

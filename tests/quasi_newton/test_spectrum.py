@@ -143,5 +143,7 @@ def test_rules():
     # Dependent steps have no generalised eigenvalue: gamma stays.
     twice = blocks_of(np.ones((2, 3)), np.ones((2, 3)))
     assert GeneralisedEigenvalue()(twice, [1.0, 1.0], 7.0) == 7.0
+    # No curvature at all gives no gamma.
+    assert GeneralisedEigenvalue()(blocks_of(np.eye(2)[:1], np.eye(2)[1:]), [nan], 7.0) == 7.0
     with pytest.raises(ValueError, match="window"):
         WindowMax(0)
