@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qnsolve import LSR1, PartialSpectrum
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import RULES, GeneralisedEigenvalue, WindowMax, resolve_rule
+from qnsolve.quasi_newton.spectrum import ACCURATE, FAST
 from tests.strategies import eigenvalue_lists, orthogonal, pair_stream, seeds
 from tests.tolerances import EPS
 
@@ -56,6 +57,17 @@ def test_small_perpendicular_part_keeps_its_digits(drawn, part, seed):
     _, norm_perp = spectrum.project(inside + outside)
     expected = np.linalg.norm(outside)
     assert abs(norm_perp - expected) <= 100 * n * EPS * np.linalg.norm(inside)
+
+
+def test_split_of_an_outer_loop_keeps_no_vector():
+    B = LSR1(5, gamma=2.0)
+    s = np.eye(5)[0]
+    assert B.update(s, 3.0 * s).stored
+    g = s + 1e-3 * np.eye(5)[1]
+    kept = {limit: B.spectrum(limit).split(g) for limit in (FAST, ACCURATE)}
+    assert kept[FAST].carrier is g and kept[ACCURATE].carrier is not g
+    for split in kept.values():
+        assert split.norm_perp == pytest.approx(1e-3, rel=1e-9)
 
 
 def test_part_in_the_complement_that_is_rounding_is_zero():
