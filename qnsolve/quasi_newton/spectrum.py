@@ -45,8 +45,6 @@ class Rows(Protocol):
 
     def products(self, v: Array) -> np.ndarray: ...
 
-    def combine(self, coefficients: np.ndarray) -> Array: ...
-
     def combine_and_add(
         self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
     ) -> tuple[Array, np.ndarray | None]: ...
@@ -66,9 +64,6 @@ class FixedRows:
 
     def products(self, v: Array) -> np.ndarray:
         return self.space.products(self.rows, v)
-
-    def combine(self, coefficients: np.ndarray) -> Array:
-        return self.space.combine(coefficients, self.rows)
 
     def combine_and_add(
         self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
@@ -312,10 +307,6 @@ class PartialSpectrum:
         self._check_version()
         products = self._rows.products(v) if products is None else products
         return self._coefficients.T @ products
-
-    def _combine(self, v_par: np.ndarray) -> Array:
-        self._check_version()
-        return self._rows.combine(self._coefficients @ v_par)
 
     def _lift(
         self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None, *, multiply: bool
