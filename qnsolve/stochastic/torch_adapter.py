@@ -117,7 +117,8 @@ class ModuleLoss:
     def __call__(self, x: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
         """Return loss and gradient at `x`."""
         decay, buffers = self._weight_decay, self._copied_buffers()
-        value, gradient = 0.5 * decay * (x @ x), None
+        value = 0.5 * decay * (x @ x)
+        gradient: Any = None
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             for share, part in self._parts(leaf, batch, buffers):
