@@ -1,4 +1,4 @@
-"""Peak memory of lsr1-tr beyond what the objective itself takes, in vectors of length n.
+"""Peak memory of the methods beyond what the objective itself takes, in vectors of length n.
 
     python benchmarks/memory.py [--n 1000000] [--memory 10] [--iterations 40]
 
@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import argparse
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
-import scipy.optimize
+from scipy.optimize import OptimizeResult, minimize
 
 import qnsolve
+from qnsolve.solvers.matrices import build_psi
+
+METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls")
 
 
 def objective(x):
@@ -54,24 +60,21 @@ def main() -> None:
     x0 = -np.ones(n)
     vector = 8 * n
     own = peak(lambda: objective(x0)) / vector
-    options = {"memory": m, "maxiter": args.iterations, "gtol": 0.0}
-    ours = peak(lambda: qnsolve.minimize(objective, x0, jac=True, options=options)) / vector
-    theirs = (
-        peak(
-            lambda: scipy.optimize.minimize(
-                objective,
-                x0,
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxcor": m, "maxiter": args.iterations, "gtol": 0.0, "ftol": 0.0},
-            )
-        )
-        / vector
-    )
+    common = {"maxiter": args.iterations, "gtol": 0.0}
+    runs: dict[str, tuple[Callable[..., OptimizeResult], dict[str, Any]]] = {
+        **{method: (partial(qnsolve.minimize, method=method), {"memory": m}) for method in METHODS},
+        "lsr1-tr on PsiLSR1": (
+            partial(qnsolve.minimize, method="lsr1-tr"),
+            {"memory": m, "matrix": build_psi},
+        ),
+        "L-BFGS-B": (partial(minimize, method="L-BFGS-B"), {"maxcor": m, "ftol": 0.0}),
+    }
     print(f"n = {n}, m = {m}, {args.iterations} iterations, vectors of length n:")
-    print(f"  objective alone                {own:6.2f}")
-    print(f"  lsr1-tr beyond the objective   {ours - own:6.2f}   limit 2m + 6 = {2 * m + 6}")
-    print(f"  L-BFGS-B beyond the objective  {theirs - own:6.2f}")
+    print(f"  {'objective alone':20} {own:6.2f}")
+    print(f"  beyond it, where 2m + 6 = {2 * m + 6} and m + 6 = {m + 6}:")
+    for name, (solve, options) in runs.items():
+        whole = peak(partial(solve, objective, x0, jac=True, options={**common, **options}))
+        print(f"  {name:20} {whole / vector - own:6.2f}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 # Before NumPy is loaded.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -32,9 +33,16 @@ import scipy.optimize  # noqa: E402
 
 import qnsolve  # noqa: E402
 from qnsolve.profiling import table  # noqa: E402
+from qnsolve.solvers.matrices import build_psi  # noqa: E402
 
 SIZES = (10**2, 10**3, 10**4, 10**5, 10**6)
-METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls")
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls")},
+    "PsiLSR1": ("lsr1-tr", {"matrix": build_psi}),
+}
+"""Rows of the table: method and options.  The last stores half as much."""
+
+DEFAULT_METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls")
 REFERENCE, TORCH, FLOOR, COMPILED = "L-BFGS-B", "torch LBFGS", "floor", ", compiled"
 CONDITION = 1e5
 WARM_UP = 2
@@ -68,9 +76,11 @@ Solver = Callable[[Quadratic, np.ndarray, int, int], int]
 """Runs a number of iterations from a point with a memory; returns how many it did."""
 
 
-def ours(method: str) -> Solver:
+def ours(name: str) -> Solver:
+    method, chosen = METHODS[name]
+
     def solve(fun: Quadratic, x0: np.ndarray, memory: int, iterations: int) -> int:
-        options = {"memory": memory, "maxiter": iterations, "gtol": 0.0}
+        options = {"memory": memory, "maxiter": iterations, "gtol": 0.0, **chosen}
         return qnsolve.minimize(fun, x0, jac=True, method=method, options=options).nit
 
     return solve
@@ -186,7 +196,7 @@ def draw(results: dict[tuple[str, int], dict[str, list[float]]], path: str) -> N
     colours = dict(
         zip(
             (*METHODS, REFERENCE, TORCH, FLOOR),
-            ("#1f8fe0", "#e07b1f", "#2aa568", "#c94fb5", "#d0404a", "#b3932a", grey),
+            ("#1f8fe0", "#e07b1f", "#2aa568", "#c94fb5", "#8a6fd1", "#d0404a", "#b3932a", grey),
             strict=True,
         )
     )
@@ -212,7 +222,7 @@ def draw(results: dict[tuple[str, int], dict[str, list[float]]], path: str) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT_METHODS)
     parser.add_argument("--memory", type=int, default=10)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--dtypes", nargs="+", default=["float64"])
