@@ -15,7 +15,6 @@ from typing import Any, Literal, overload
 
 import array_api_compat
 import numpy as np
-from scipy.optimize import approx_fprime
 
 from qnsolve.array import Array, VectorSpace, Wanted
 from qnsolve.checkpoint import fingerprint
@@ -307,26 +306,28 @@ class Objective:
     def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
         if not math.isfinite(f):
             return np.full_like(x, np.nan)
-        base = x.astype(np.float64)
-
-        def fun(z: np.ndarray) -> float:
-            # approx_fprime starts with f at the base point, which is known.
-            return f if np.array_equal(z, base) else self._evaluate(z.astype(x.dtype))[0]
 
         def one_sided(step: np.ndarray) -> np.ndarray:
-            # The step that the rounded x + step really makes: approx_fprime divides by its own
-            # float64 difference, which is not the one that a float32 callable sees.
-            return approx_fprime(base, fun, (x + step).astype(np.float64) - base)
+            moved, values = x + step, np.empty(x.shape)
+            for i in range(x.size):
+                point = x.copy()
+                point[i] = moved[i]
+                values[i] = self._evaluate(point)[0]
+            # The step that the rounded x + step really makes, which is the one that fun saw.
+            made = moved.astype(np.float64) - x.astype(np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                return (values - f) / made
 
         order = DIFFERENCE_ORDERS[self._jac]
         # Truncation grows as h**order, rounding as eps/h; f is a float64 at best.
         eps = max(self.space.eps, float(np.finfo(np.float64).eps))
         h = np.copysign(eps ** (1 / (order + 1)) * np.maximum(1, np.abs(x)), x)
         g = one_sided(h)
-        if order == 2:
-            with np.errstate(invalid="ignore"):  # +inf and -inf at the two sides: NaN is the answer
-                g = 0.5 * (g + one_sided(-h))
-        return g.astype(x.dtype)
+        backward = one_sided(-h) if order == 2 else g
+        with np.errstate(over="ignore", invalid="ignore"):
+            # Half of each before the sum, which then has the range of its terms.
+            g = 0.5 * g + 0.5 * backward
+            return g.astype(x.dtype)
 
 
 def _checked(fun: Any, x0: Any, jac: Any, comm: Comm | None) -> tuple[Array, tuple[int, ...], Any]:

@@ -261,7 +261,7 @@ def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.
 
 
 def _norm(v: np.ndarray) -> float:
-    return math.sqrt(v @ v)
+    return math.sqrt(np.vdot(v, v))  # which never warns of an overflow
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

@@ -184,8 +184,9 @@ def model_along(trial: SubproblemResult, gradient_norm: float) -> Along:
     """Return the regularised model along the step, from the reduced coordinates."""
     reduced, spectrum = trial.reduced, trial.model.spectrum
     v = np.append(reduced.par, reduced.perp)
-    curvature = float(np.append(spectrum.eigenvalues, spectrum.gamma) @ v**2)
-    cube = float((trial.term.lengths(v) ** 3).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        curvature = float(np.append(spectrum.eigenvalues, spectrum.gamma) @ v**2)
+        cube = float((trial.term.lengths(v) ** 3).sum())
     return Along(trial.slope, curvature, cube, gradient_norm)
 
 

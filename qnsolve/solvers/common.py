@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
+import numpy as np
 from scipy.optimize import OptimizeResult
 
-from qnsolve.array import Array
+from qnsolve.array import Array, VectorSpace
 from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
 from qnsolve.result import Status, make_result
@@ -34,6 +35,9 @@ ROUNDING_ACCEPT = 100.0
 
 VALUE_NOISE = 1e-9
 """Differences of f within VALUE_NOISE * |f| are not asked for a third derivative."""
+
+SURELY_FINITE = 1e15
+"""Length of a step that makes no finite x infinite: far below the spacing of numbers there."""
 
 GRADIENT_PROGRESS = 0.9
 """Factor by which the gradient must shrink for such a step."""
@@ -304,7 +308,19 @@ def starting_radius(x_norm: float, f: float, g_norm: float, reach: Reach = CAUTI
 def first_gamma(g_norm: float, length: float) -> float:
     """Return the gamma with which the minimiser of the first model has the length asked for."""
     gamma = g_norm / length
-    return gamma if 0.0 < gamma < math.inf else 1.0
+    # The inverse form starts from 1 / gamma.
+    return gamma if 0.0 < gamma < math.inf and 1.0 / gamma < math.inf else 1.0
+
+
+def end_of_step(
+    space: VectorSpace, x: Array, step: Array, length: float, t: float = 1.0
+) -> Array | None:
+    """Return x + t step, or None where that would be infinite; its length is `length`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_new = x + (step if t == 1.0 else t * step)
+    if not length <= SURELY_FINITE and not math.isfinite(space.norm_inf(x_new)):
+        return None
+    return x_new
 
 
 def all_finite(f: float, g_norm: float) -> bool:

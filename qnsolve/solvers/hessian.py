@@ -125,7 +125,9 @@ class Hessian:
         def products(v: Array) -> Array:
             length = space.norm(v)
             h = reach / length if length else 1.0
-            return (objective.gradient(x + h * v) - g) / h
+            there = objective.gradient(x + h * v)
+            with np.errstate(over="ignore", invalid="ignore"):
+                return (there - g) / h
 
         return products
 

@@ -15,7 +15,14 @@ from qnsolve.options import LineSearchOptions
 from qnsolve.quasi_newton.inverse import InverseLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.result import Status
-from qnsolve.solvers.common import Run, all_finite, first_gamma, is_unbounded, starting_radius
+from qnsolve.solvers.common import (
+    Run,
+    all_finite,
+    end_of_step,
+    first_gamma,
+    is_unbounded,
+    starting_radius,
+)
 from qnsolve.solvers.wolfe import Trial, strong_wolfe
 
 
@@ -120,7 +127,9 @@ def iterate(
 
     # 2. Step length.
     def line(t: float) -> Trial:
-        x = at.x + t * direction.vector
+        x = end_of_step(space, at.x, direction.vector, t * direction.length, t)
+        if x is None:
+            return Trial(t, np.nan, np.nan)
         f, g = objective(x, wanted=lambda g: at.gradient.wanted_at(x, g, direction.vector))
         unbounded = is_unbounded(f, at.f_start)
         finite = g is not None and all_finite(f, space.norm_inf(g))

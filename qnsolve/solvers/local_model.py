@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -122,8 +123,9 @@ class LocalModel:
         stored = False
         if offer:
             p_products = self.matrix.pairs.products(p) if products is None else products
-            if theta:
-                share = theta / self.matrix.space.dot(p, p)
+            square = self.matrix.space.dot(p, p)
+            share = theta / square if square > 0.0 else 0.0
+            if share and math.isfinite(share):
                 y = self.matrix.space.add(y, share, p)
                 # A narrow sum is rounded: its products are not the sum of products.
                 wide = self.matrix.space.wide

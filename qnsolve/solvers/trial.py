@@ -20,6 +20,7 @@ from qnsolve.solvers.common import (
     Run,
     actual_reduction,
     all_finite,
+    end_of_step,
     is_unbounded,
     progress_at_rounding,
     secant_correction,
@@ -164,7 +165,9 @@ def try_step(
     space, eps = objective.space, objective.space.eps
     step, slope = trial.step, trial.slope
     outcome = partial(Outcome, length_in_norm(trial), trial.length, slope, trial.decrease)
-    x_new = at.x + step
+    x_new = end_of_step(space, at.x, step, trial.length)
+    if x_new is None:
+        return outcome(finite=False)
     f_new, g_new = objective(x_new, wanted=lambda g: at.model.wanted(x_new, step, g))
     norm_new = np.nan if g_new is None else at.model.metric.dual_norm(g_new)
     if is_unbounded(f_new, at.f_start):

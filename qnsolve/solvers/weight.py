@@ -65,10 +65,10 @@ def interpolated_weight(
     """
     if not outcome.ratio >= options.grow_below:
         wanted = along.weight_for(shrinkage(outcome))
-        return min(max(wanted, SLOWEST * weight), FASTEST_RISE * weight)
+        return min(max(SLOWEST * weight, wanted), FASTEST_RISE * weight)
     if outcome.ratio > options.shrink_above:
         wanted = along.weight_for(growth(outcome))
-        return min(max(wanted, weight / FASTEST_FALL), weight / SLOWEST)
+        return min(max(weight / FASTEST_FALL, wanted), weight / SLOWEST)
     return weight
 
 

@@ -133,7 +133,7 @@ def _units(lam: np.ndarray, a: np.ndarray, weight: float, power: float) -> tuple
     )
     if unit == 0.0:
         return 0.0, 0.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         # The least length that the gradient, and that negative curvature, would lead to.
         return unit, max(steepest / unit, (lowest / weight) ** (1.0 / (power - 2.0)))
 

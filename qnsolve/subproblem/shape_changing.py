@@ -69,10 +69,11 @@ def trust_region_shape_inf(
     excess = np.where(inside | still, 0.0, size - lam * radius)
     with np.errstate(over="ignore"):
         decrease = 0.5 * float((size + excess) @ np.abs(v))
+        multipliers = excess / radius
     hard = (a == 0.0) & (lam < 0.0)
     return ReducedStep.of(
         v,
-        excess / radius,
+        multipliers,
         decrease,
         on_boundary=bool((np.abs(v) == radius).any()),
         hard_case=bool(hard.any()),

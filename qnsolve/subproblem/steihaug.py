@@ -23,6 +23,9 @@ from qnsolve.subproblem.krylov_model import (
 )
 from qnsolve.subproblem.types import SubproblemStatus
 
+LEAST_UNIT = 5e-324
+"""Of curvature: the least number, where |g| / radius is less."""
+
 PRODUCTS = 10
 """Default limit on the products for each unknown: rounding errors delay the convergence."""
 
@@ -108,7 +111,7 @@ def steihaug_cg(
 
     # 0. In the variables of the ball, and in units in which radius and gradient are 1.
     steepness = space.norm(model.gradient)
-    unit = steepness / radius if steepness else 1.0
+    unit = max(steepness / radius, LEAST_UNIT) if steepness else 1.0
     s, r = space.zeros(space.length), model.gradient / (steepness or 1.0)
     # r = B s + g, d is the direction; the rest are ||r||^2, ||s||^2, s'd and ||d||^2.
     d, rr = -r, space.dot(r, r)
@@ -160,6 +163,8 @@ def steihaug_cg(
         # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
         s, on_boundary = s / length, True
     sigma = max(0.0, -slope) if on_boundary else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        ritz = unit * _extreme_ritz_values(np.array(pivots), np.array(ratios))
     return KrylovResult(
         step=operator.scale(radius * s),
         decrease=steepness * decrease * radius,
@@ -169,7 +174,7 @@ def steihaug_cg(
         nit=operator.count,
         status=status,
         model=model,
-        ritz=unit * _extreme_ritz_values(np.array(pivots), np.array(ratios)),
+        ritz=ritz,
     )
 
 
@@ -183,6 +188,8 @@ def _to_boundary(ss: float, sd: float, dd: float) -> float:
 def _extreme_ritz_values(pivots: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     """Return the least and the greatest Ritz value of the space that conjugate gradients span.
 
+    NaN where they are beyond the range.
+
     With the pivots d'Bd / r'r and the ratios of successive r'r, the Lanczos matrix is L D L', where
     D holds the pivots and L has a unit diagonal and -sqrt(ratio) below it.
     """
@@ -191,4 +198,6 @@ def _extreme_ritz_values(pivots: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     diagonal = pivots.copy()
     diagonal[1:] += ratios[1:] * pivots[:-1]
     off_diagonal = -np.sqrt(ratios[1:]) * pivots[:-1]
+    if not (np.isfinite(diagonal).all() and np.isfinite(off_diagonal).all()):
+        return np.full(2, np.nan)
     return eigvalsh_tridiagonal(diagonal, off_diagonal)[[0, -1]]

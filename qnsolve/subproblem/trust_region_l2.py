@@ -77,7 +77,8 @@ def trust_region_l2(
     if lowest >= 0.0:
         p, length = _least_norm_solution(lam, a)
         if length <= radius:
-            return ReducedStep.of(p, np.zeros(1), 0.5 * float(np.abs(a) @ np.abs(p)))
+            # vdot never warns of an overflow.
+            return ReducedStep.of(p, np.zeros(1), 0.5 * float(np.vdot(np.abs(a), np.abs(p))))
 
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
     largest = max(float(lam.max()), -lowest)

@@ -1,0 +1,443 @@
+"""Runs of random methods on small problems whose evaluations fail at random, checked one by one.
+
+A run is made from its seed alone::
+
+    python benchmarks/fuzz.py --runs 100000          # seeds 0 to 99,999, and a table
+    python benchmarks/fuzz.py --first 4711 --runs 1  # one of them again
+
+Checked of each: what is raised is the user's own; no iteration begins after maxfev, and none takes
+more evaluations than it may; x, fun and jac of the result belong together, are finite where they
+can be, and fun is not above the lowest value accepted before; success comes with a gradient within
+gtol; the status is in the table, and its message begins the result's.  Warnings count as failures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import math
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import qnsolve
+from qnsolve import Status
+from qnsolve.interface import METHODS
+from qnsolve.solvers.common import ROUNDING_ACCEPT
+from qnsolve.solvers.wolfe import MAX_TRIALS
+from qnsolve.subproblem.steihaug import PRODUCTS
+
+HANG = 60.0
+"""Seconds after which a run of this size is said to hang."""
+
+
+class Fault(Exception):
+    """What an objective raises."""
+
+
+class Interrupt(BaseException):
+    """What Ctrl-C is like: not an Exception."""
+
+
+class Hang(BaseException):
+    """Raised by the alarm clock."""
+
+
+# -- problems --------------------------------------------------------------------------------------
+
+
+def quartic(rng: np.random.Generator, n: int) -> Callable:
+    """Indefinite quadratic and a quartic that bounds it."""
+    A = rng.standard_normal((n, n))
+    A, b, c = A + A.T, rng.standard_normal(n), 10.0 ** rng.uniform(-2, 1)
+    return lambda x: (0.5 * x @ A @ x + b @ x + c * np.sum(x**4), A @ x + b + 4 * c * x**3)
+
+
+def rosenbrock(rng: np.random.Generator, n: int) -> Callable:
+    def fun(x):
+        u, v = x[:-1], x[1:]
+        r, g = v - u**2, np.zeros_like(x)
+        g[:-1] += -400 * u * r - 2 * (1 - u)
+        g[1:] += 200 * r
+        return 100 * r @ r + (1 - u) @ (1 - u), g
+
+    return fun if n > 1 else wells(rng, n)
+
+
+def wells(rng: np.random.Generator, n: int) -> Callable:
+    return lambda x: (np.sum(x**4 - x**2), 4 * x**3 - 2 * x)
+
+
+def bowl(rng: np.random.Generator, n: int) -> Callable:
+    d = 10.0 ** rng.uniform(-3, 3, n)
+    return lambda x: (0.5 * x @ (d * x), d * x)
+
+
+def line(rng: np.random.Generator, n: int) -> Callable:
+    g = rng.standard_normal(n)
+    return lambda x: (g @ x, g.copy())
+
+
+def kink(rng: np.random.Generator, n: int) -> Callable:
+    d = 10.0 ** rng.uniform(-2, 2, n)
+    return lambda x: (d @ np.abs(x), d * np.sign(x))
+
+
+def logarithms(rng: np.random.Generator, n: int) -> Callable:
+    """Finite only where every x is positive."""
+    return lambda x: (np.sum(x - np.log(x)), 1 - 1 / x)
+
+
+PROBLEMS = (quartic, rosenbrock, wells, bowl, line, kink, logarithms)
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def replace(value: float) -> Callable:
+    def spoil(rng, f, g):
+        where = rng.integers(3)
+        if where != 1:
+            f = value
+        if where != 0:
+            g = g.copy()
+            g[rng.integers(g.size)] = value
+        return f, g
+
+    return spoil
+
+
+def raise_error(rng, f, g):
+    raise Fault if rng.random() < 0.8 else Interrupt
+
+
+def huge(rng, f, g):
+    return f * 10.0 ** rng.uniform(100, 300), g * 10.0 ** rng.uniform(100, 300)
+
+
+def tiny(rng, f, g):
+    return f * 10.0 ** rng.uniform(-320, -100), g * 10.0 ** rng.uniform(-320, -100)
+
+
+def noise(rng, f, g):
+    size = 10.0 ** rng.uniform(-12, -1)
+    return f * (1 + size * rng.standard_normal()), g * (1 + size * rng.standard_normal(g.shape))
+
+
+def wrong_component(rng, f, g):
+    g = g.copy()
+    g[rng.integers(g.size)] *= -(10.0 ** rng.uniform(-2, 2))
+    return f, g
+
+
+FAULTS: dict[str, Callable | None] = {
+    "none": None,
+    "nan": replace(math.nan),
+    "inf": replace(math.inf),
+    "-inf": replace(-math.inf),
+    "exception": raise_error,
+    "huge": huge,
+    "tiny": tiny,
+    "wrong sign": lambda rng, f, g: (f, -g),
+    "wrong scale": lambda rng, f, g: (f, g * 10.0 ** rng.uniform(-4, 4)),
+    "wrong component": wrong_component,
+    "noise": noise,
+    "discontinuity": lambda rng, f, g: (np.round(f, int(rng.integers(-1, 6))), g),
+    "jump": lambda rng, f, g: (f + rng.standard_normal() * 10.0 ** rng.uniform(-3, 6), g),
+    "stall": lambda rng, f, g: (0.0, g),
+    "zero gradient": lambda rng, f, g: (f, 0 * g),
+}
+
+
+@dataclass
+class Faulty:
+    """An objective with faults, and a record of what it returned."""
+
+    fun: Callable
+    kind: str
+    when: Callable[[int, np.ndarray], bool]
+    rng: np.random.Generator
+    faults: int = 0
+    returned: list[tuple[bytes, float, np.ndarray]] = field(default_factory=list)
+    raised: BaseException | None = None
+    lost: bool = False
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        self.lost |= not np.isfinite(x).all()
+        with np.errstate(all="ignore"):
+            f, g = self.fun(x.astype(np.float64))
+            if FAULTS[self.kind] is not None and self.when(len(self.returned), x):
+                self.faults += 1
+                try:
+                    f, g = FAULTS[self.kind](self.rng, f, g)
+                except BaseException as error:
+                    self.raised = error
+                    raise
+            g = g.astype(x.dtype)
+        self.returned.append((x.tobytes(), float(f), g.copy()))
+        return float(f), g
+
+
+# -- a run -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a run consists of."""
+
+    method: str
+    objective: Faulty
+    x0: np.ndarray
+    jac: Any
+    options: dict[str, Any]
+
+
+def case_of(seed: int) -> Case:
+    """Return the run with that seed."""
+    rng = np.random.default_rng(seed)
+    method, n = rng.choice(list(METHODS)), int(rng.integers(1, 6))
+    fun = PROBLEMS[rng.integers(len(PROBLEMS))](rng, n)
+    kind = str(rng.choice(list(FAULTS)))
+    objective = Faulty(fun, kind, moments(rng), np.random.default_rng([seed, 1]))
+    x0 = rng.standard_normal(n) * 10.0 ** rng.uniform(-3, 2)
+    if rng.random() < 0.05:
+        x0 *= 10.0 ** rng.uniform(-150, 150)
+    if rng.random() < 0.15:
+        x0 = np.clip(x0, -1e30, 1e30).astype(np.float32)
+    jac = rng.choice(["together", "apart", "2-point", "3-point"], p=[0.7, 0.15, 0.1, 0.05])
+    return Case(str(method), objective, x0, str(jac), options_of(rng, str(method)))
+
+
+def moments(rng: np.random.Generator) -> Callable[[int, np.ndarray], bool]:
+    """Return at which evaluations there is a fault: some, from one on, or in a half space."""
+    kind, k, p = rng.integers(4), int(rng.integers(0, 12)), rng.uniform(0.02, 0.5)
+    chance = np.random.default_rng(rng.integers(2**32))
+    edge = rng.standard_normal()
+    return (
+        lambda i, x: i == k,
+        lambda i, x: chance.random() < p,
+        lambda i, x: i >= k,
+        lambda i, x: x[0] > edge,
+    )[kind]
+
+
+def options_of(rng: np.random.Generator, method: str) -> dict[str, Any]:
+    """Return options that the method takes, each left out more often than not."""
+    long = rng.random() < 0.01
+    options: dict[str, Any] = {"maxfev": 600 if long else int(2 ** rng.uniform(0.5, 4.5))}
+
+    def maybe(name: str, *values: Any, chance: float = 0.25) -> None:
+        if rng.random() < chance:
+            options[name] = values[rng.integers(len(values))]
+
+    maybe("gtol", 0.0, 1e-8, 1e-2)
+    maybe("ftol", 1e-8, 1e-2, chance=0.1)
+    maybe("xtol", 0.0, 1e-6, chance=0.1)
+    maybe("maxiter", 0, 1, 7, chance=0.1)
+    size = 10.0 ** rng.uniform(-8, 8)
+    if method != "newton-tr":
+        maybe("memory", 1, 2, 3, 6, chance=0.6)
+        maybe("gamma", "latest", "window-max", "eigenvalue", size)
+    if method in ("hybrid-tr", "lsr1-tr"):
+        maybe("norm", "l2", "shape-inf", "shape-2", chance=0.5)
+    if method in ("hybrid-tr", "lsr1-tr", "newton-tr"):
+        maybe("initial_radius", size, "gradient")
+        maybe("max_radius", 1e3 * size, chance=0.1)
+    if method in ("hybrid-tr", "lsr1-tr", "lsr1-arc"):
+        maybe("store_rejected", True, False, "near")
+        maybe("modified_secant", True, False)
+    if method == "lsr1-arc":
+        maybe("norm", "shape", "l2", chance=0.5)
+        maybe("weight_rule", "interpolation", "arcs", "cgt", chance=0.5)
+        maybe("initial_weight", size)
+        maybe("longest_step", math.inf, 2.0, chance=0.1)
+    if method == "lsr1-ls":
+        maybe("modify", "ascent", chance=0.3)
+        maybe("first_trial", "previous", chance=0.3)
+        maybe("initial_step", size)
+    if method == "newton-tr":
+        maybe("norm", "adagrad", "rmsprop", chance=0.4)
+        maybe("inner", "steihaug", "gltr", chance=0.5)
+        maybe("inner_maxiter", 1, 3)
+    return options
+
+
+def evaluations_of_an_iteration(case: Case) -> int:
+    """Return how many evaluations of fun an iteration may take at most."""
+    n = case.x0.size
+    gradient = {"2-point": n, "3-point": 2 * n}.get(case.jac, 0)
+    trials = MAX_TRIALS if case.method == "lsr1-ls" else 1
+    products = 0
+    if case.method == "newton-tr":
+        products = case.options.get("inner_maxiter", PRODUCTS * n)
+    # A product by differences of gradients with jac=True evaluates fun too.
+    return trials * (1 + gradient) + products * (1 + gradient)
+
+
+class Wrong(AssertionError):
+    """A property that does not hold."""
+
+
+def expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise Wrong(what)
+
+
+def run(case: Case) -> Any:
+    """Run the case and check it; return the result, or what the user's function raised."""
+    objective, counts, values = case.objective, [], []
+    maxfev = case.options["maxfev"]
+
+    def callback(intermediate_result):
+        counts.append(intermediate_result.nfev)
+        values.append(intermediate_result.fun)
+
+    fun, jac = objective, True
+    if case.jac == "apart":
+        last = []
+
+        def fun(x):
+            last[:] = [objective(x)]
+            return last[0][0]
+
+        def jac(x):
+            return last[0][1] if last and objective.returned[-1][0] == x.tobytes() else slope(x)
+
+        def slope(x):
+            with np.errstate(all="ignore"):
+                return objective.fun(x.astype(np.float64))[1].astype(x.dtype)
+
+    elif case.jac != "together":
+        jac = case.jac
+
+        def fun(x):
+            return objective(x)[0]
+
+    try:
+        result = qnsolve.minimize(
+            fun,
+            case.x0,
+            jac=jac,
+            method=case.method,
+            callback=callback,
+            options=case.options,
+        )
+    except (Fault, Interrupt) as error:
+        expect(error is objective.raised, "an exception is the user's own object")
+        return error
+    expect(objective.raised is None, "an exception of the user comes through")
+    expect(not objective.lost, "fun is called at finite points only")
+    # 1. Budget.
+    expect(result.nfev == len(objective.returned), "nfev is the number of evaluations")
+    most = evaluations_of_an_iteration(case)
+    starts = [1 + (most - 1 if case.jac in ("2-point", "3-point") else 0), *counts]
+    expect(all(count < maxfev for count in counts[:-1]), "no iteration begins after maxfev")
+    ends = [*counts, result.nfev]
+    expect(
+        all(b - a <= most for a, b in zip(starts, ends, strict=True)),
+        "no iteration takes more evaluations than it may",
+    )
+    # 2. The point returned.
+    expect(result.x.shape == case.x0.shape and result.x.dtype == case.x0.dtype, "x is like x0")
+    at_x = [(f, g) for x, f, g in objective.returned if x == result.x.tobytes()]
+    expect(any(same(f, result.fun) for f, g in at_x), "fun is the value at x")
+    if case.jac == "together" and result.status != Status.UNBOUNDED:
+        expect(any(same(g, result.jac) for f, g in at_x), "jac is the gradient at x")
+    if result.status == Status.NON_FINITE_START:
+        expect(result.nit == 0 and (result.x == case.x0).all(), "a bad start is returned")
+    elif result.status != Status.UNBOUNDED:
+        expect(math.isfinite(result.fun) and bool(np.isfinite(result.jac).all()), "all is finite")
+        lowest = min([objective.returned[0][1], *values])
+        eps = float(np.finfo(case.x0.dtype).eps)
+        rounding = ROUNDING_ACCEPT * eps * (1 + result.nit) * abs(lowest)
+        expect(result.fun <= lowest + rounding, "no accepted point is better")
+    # 3. Status.
+    status = Status(result.status)
+    expect(result.success == status.success, "success follows from the status")
+    expect(result.message.startswith(status.message), "the message is that of the status")
+    if result.success:
+        expect(bool(np.isfinite(result.jac).all()), "success has a finite gradient")
+    if status is Status.GTOL:
+        eps = float(np.finfo(case.x0.dtype).eps)
+        gtol = case.options.get("gtol", max(1e-5, eps ** (1 / 3)) if eps > 1e-10 else 1e-5)
+        expect(bool(np.abs(result.jac).max() <= gtol), "success has a gradient within gtol")
+    return result
+
+
+def same(a: Any, b: Any) -> bool:
+    return bool(np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True))
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--traceback", action="store_true", help="of each failure")
+    args = parser.parse_args()
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGALRM, hang)
+    ends: dict[str, collections.Counter] = {kind: collections.Counter() for kind in FAULTS}
+    faults: collections.Counter = collections.Counter()
+    methods: collections.Counter = collections.Counter()
+    failures, started = [], time.monotonic()
+    for seed in range(args.first, args.first + args.runs):
+        case = case_of(seed)
+        kind = case.objective.kind
+        signal.setitimer(signal.ITIMER_REAL, HANG)
+        try:
+            result = run(case)
+            end = "raised" if isinstance(result, BaseException) else Status(result.status).name
+        except KeyboardInterrupt:
+            break
+        except BaseException as error:
+            end = "FAILURE"
+            failures.append(seed)
+            what = f"{type(error).__name__}: {error}"
+            print(f"seed {seed}, {case.method}, {kind}: {what}", flush=True)
+            if args.traceback:
+                traceback.print_exc()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        ends[kind][end] += 1
+        methods[case.method] += 1
+        faults[kind] += case.objective.faults
+        if args.runs == 1:
+            print(case.method, case.jac, case.x0, case.options, kind)
+            print(result if end != "FAILURE" else "")
+    report(ends, faults)
+    seconds = time.monotonic() - started
+    print(
+        f"\n{sum(methods.values())} runs, {sum(faults.values())} faults, {len(failures)} failures;"
+    )
+    print(", ".join(f"{name} {count}" for name, count in sorted(methods.items())))
+    print(f"{seconds:.0f} s")
+
+
+def hang(signum: int, frame: Any) -> None:
+    raise Hang(f"not over after {HANG:.0f} s")
+
+
+def report(ends: dict[str, collections.Counter], faults: collections.Counter) -> None:
+    """Print how the runs ended, by the kind of their faults."""
+    total: collections.Counter = sum(ends.values(), collections.Counter())
+    columns = [name for name, _ in total.most_common()]
+    print("| fault | runs | faults | " + " | ".join(columns) + " |")
+    print("|---" * (3 + len(columns)) + "|")
+    for kind, counts in ends.items():
+        cells = [str(counts[name]) for name in columns]
+        print(f"| {kind} | {sum(counts.values())} | {faults[kind]} | " + " | ".join(cells) + " |")
+    cells = [str(total[name]) for name in columns]
+    print(f"| all | {sum(total.values())} | {sum(faults.values())} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Each bug that benchmarks/fuzz.py has found, as small as it could be made."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import qnsolve
+from qnsolve import Status, solve_cubic, solve_trs
+from qnsolve.objective import Objective
+from qnsolve.quasi_newton.hybrid import sr1_updates
+from qnsolve.solvers.common import first_gamma
+from qnsolve.solvers.weight import Along, interpolated_weight
+from qnsolve.subproblem.steihaug import steihaug_cg
+from tests.robustness.cases import METHODS, minimize
+from tests.solvers.test_arc import GOOD, POOR
+
+HUGE = 1e300
+
+
+@pytest.mark.parametrize("jac", ["2-point", "3-point"])
+def test_differences_that_overflow_do_not_warn(jac):
+    for dtype, value in ((np.float64, 1.7e308), (np.float32, 1e38)):
+        signs = np.array([1.0, -1.0], dtype)
+        objective = Objective(lambda x, s=signs, v=value: v if x[0] > 1 else -v, signs, jac=jac)
+        _, g = objective(objective.x0)
+        assert not np.isfinite(g[0]) and g.dtype == dtype
+
+
+def test_step_too_short_for_the_corrected_pair():
+    """The square of the step is zero, and the third derivative along it is asked for."""
+
+    def stairs(x):
+        return float(np.sign(x[0])), np.ones(1)
+
+    options = {"initial_radius": 1e-170, "xtol": 0.0, "maxiter": 3}
+    result = qnsolve.minimize(stairs, [5e-171], jac=True, options=options)
+    assert result.nit == 3 and result.fun == -1.0
+
+
+def test_gradient_over_radius_below_the_range():
+    assert steihaug_cg(np.array([1e-308]), lambda v: v, radius=1e300).decrease >= 0.0
+
+
+@pytest.mark.parametrize("norm", ["l2", "shape-inf", "shape-2"])
+@pytest.mark.parametrize("curvature", [1e-8, -1.0])
+def test_decrease_of_a_step_that_overflows(norm, curvature):
+    g = np.array([HUGE, HUGE])
+    for radius in (1e200, 1e-100):
+        step = solve_trs(g, curvature * np.eye(2), radius, norm=norm)
+        assert np.isfinite(step.step).all() and step.decrease > 0.0
+
+
+def test_cubic_model_with_a_gradient_beyond_the_range():
+    B = qnsolve.LSR1(2)
+    B.update(np.array([1.0, 0.0]), np.array([1e100, 0.0]))
+    for norm in ("l2", "shape"):
+        found = solve_cubic(np.array([HUGE, HUGE]), B, 1e105, norm=norm)
+        assert np.isfinite(found.step).all()
+
+
+def test_sr1_update_whose_residual_overflows():
+    B, s, y = np.eye(1), np.ones((1, 1)), np.full((1, 1), 1e200)
+    assert np.isfinite(sr1_updates(B, s, y, 1e-8)).all()
+
+
+def test_ritz_values_beyond_the_range():
+    result = steihaug_cg(np.array([1e255]), lambda v: -1e7 * v, radius=1e-110)
+    assert result.on_boundary and np.isfinite(result.step).all()
+
+
+def test_product_with_the_hessian_that_overflows():
+    def steep(x):
+        with np.errstate(over="ignore"):
+            return float(HUGE * x[0]), HUGE * np.sign(x + 1e-9)
+
+    result = qnsolve.minimize(steep, [-1e-9], jac=True, method="newton-tr", options={"maxiter": 5})
+    assert np.isfinite(result.x).all()
+
+
+def test_first_gamma_has_an_inverse():
+    assert first_gamma(1e-310, 1.0) == 1.0
+    assert first_gamma(5e-324, 1e300) == 1.0
+    assert first_gamma(1e-300, 1.0) == 1e-300
+
+
+def test_weight_that_is_not_a_number_is_not_taken():
+    along = Along(slope=-1.0, curvature=math.inf, cube=math.inf, gradient_norm=1.0)
+    options = qnsolve.options.CubicOptions()
+    for outcome in (GOOD, POOR):
+        assert math.isfinite(interpolated_weight(1.0, outcome, options, along))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", METHODS)
+def test_callables_never_see_a_point_at_infinity(method, dtype):
+    """Steps as long as the range, from near its end."""
+    end = float(np.finfo(dtype).max)
+
+    def slope(x):
+        assert np.isfinite(x).all()
+        return -float(np.arctan(x[0] / end)), -np.ones(1, dtype)
+
+    start = np.array([0.9 * end], dtype)
+    size = {"lsr1-arc": "initial_weight", "lsr1-ls": "initial_step"}.get(method, "initial_radius")
+    options = {size: 1e-150 if method == "lsr1-arc" else 0.4 * end, "maxiter": 20}
+    result = minimize(method, slope, start, **options)
+    assert np.isfinite(result.x).all() and result.status != Status.NON_FINITE_START
