@@ -34,6 +34,9 @@ def test_libraries_agree_and_repeat_themselves(method, xp, tmp_path):
         )
 
     first, second, numpy = run(xp.asarray), run(xp.asarray), run(np.asarray)
+    # Whatever the run computes with, the user gets arrays of his own library back.
+    assert type(first.params) is type(xp.asarray(start()))
+    assert first.params.dtype == xp.asarray(start()).dtype
     a, b = to_host(first.params), to_host(second.params)
     assert (a == b).all()
     scale = np.abs(numpy.params).max()
