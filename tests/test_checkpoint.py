@@ -20,6 +20,8 @@ from qnsolve.checkpoint import load, save
 from qnsolve.comm import Serial
 from qnsolve.methods import METHODS
 from qnsolve.problems import woods
+from qnsolve.quasi_newton.psi import PsiLSR1
+from qnsolve.solvers.matrices import Build
 from tests import killed_solve
 from tests.killed_solve import solve
 
@@ -32,6 +34,7 @@ SOLVERS = {
     **{method: (method, {}) for method in METHODS},
     "hybrid in a few pairs": ("hybrid-tr", {"memory": 3}),
     "shape-inf": ("lsr1-tr", {"norm": "shape-inf"}),
+    "half the memory": ("lsr1-tr", {"matrix": Build(PsiLSR1), "memory": 4}),
     "ellipsoid": ("lsr1-tr", {"norm": DIAGONAL}),
     "cubic in l2": ("lsr1-arc", {"norm": "l2"}),
     "ascent": ("lsr1-ls", {"modify": "ascent", "first_trial": "previous"}),
