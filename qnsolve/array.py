@@ -10,6 +10,7 @@ iteration are gathered in one crossing, ahead of their use: see :class:`Wanted`.
 
 from __future__ import annotations
 
+import importlib
 import math
 import weakref
 from collections.abc import Callable, Hashable, Sequence
@@ -214,6 +215,11 @@ class VectorSpace:
     def __post_init__(self) -> None:
         if self.length < 0:
             object.__setattr__(self, "length", self.size)
+
+    def __reduce__(self) -> tuple[Callable[..., VectorSpace], tuple[Any, ...]]:
+        """Pickle the library by its name; a copy knows no numbers yet."""
+        where = (self.dtype, self.device, self.size, self.comm, self.first, self.length)
+        return _space_of, (self.xp.__name__, *where)
 
     @classmethod
     def of(cls, x: Array | VectorSpace, comm: Comm | None = None) -> VectorSpace:
@@ -597,6 +603,10 @@ class VectorSpace:
 
     def _placement(self) -> dict[str, Any]:
         return {} if self.device is None else {"device": self.device}
+
+
+def _space_of(library: str, *where: Any) -> VectorSpace:
+    return VectorSpace(importlib.import_module(library), *where)
 
 
 def _largest(high: float, low: float) -> float:
