@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from qnsolve.subproblem import dense
 from qnsolve.subproblem.dense_shape import (
+    _real_roots,
     cubic_diagonal,
     cubic_shape,
     trust_region_diagonal,
@@ -388,6 +389,23 @@ def test_wrong_input_is_refused(solve, change, error, message):
     solve(*good.values())
     with pytest.raises(error, match=message):
         solve(*(good | change).values())
+
+
+@pytest.mark.parametrize(
+    "coefficients, roots",
+    [
+        ((1.0, -1.0, 0.1875), [0.25, 0.75]),
+        ((2.0, 2.0, -4.0), [-2.0, 1.0]),
+        ((1.0, -2.0, 1.0), [1.0, 1.0]),
+        ((1.0, 1.0, 1.0), []),
+        ((1.0, -3.0, 0.0), [0.0, 3.0]),
+        ((3.0, 0.0, 0.0), [0.0]),
+        ((1.0, -1e9, 1.0), [1e-9, 1e9]),
+    ],
+)
+def test_roots_of_a_quadratic(coefficients, roots):
+    """On the side that loses, too: there the best of all candidates does not tell."""
+    np.testing.assert_allclose(sorted(_real_roots(*coefficients)), roots, rtol=4 * EPS)
 
 
 @pytest.mark.parametrize("solve", [trust_region_diagonal, cubic_diagonal])
