@@ -146,12 +146,7 @@ class Run:
 
     def batches(self) -> Iterator[Any]:
         """Iterate over what is left of the epoch."""
-        left = self._stream.epoch(self.epoch, self.number)
-        while True:
-            batch = agreed(self._space.comm, lambda: next(left, _END))
-            if batch is _END:
-                return
-            yield batch
+        return self._on_all_ranks(self._stream.epoch(self.epoch, self.number))
 
     def step(self, batch: Any) -> None:
         """Do one step on `batch`."""
@@ -262,9 +257,17 @@ class Run:
         products = PRODUCT_COST * function.products
         return function.gradients + products + VALUE_COST * function.values
 
+    def _on_all_ranks(self, items: Iterator[Any]) -> Iterator[Any]:
+        """Yield `items`; what the iterator raises on one rank ends all."""
+        while True:
+            item = agreed(self._space.comm, lambda: next(items, _END))
+            if item is _END:
+                return
+            yield item
+
     def _loss_on_all(self, x: Array) -> float:
         total = weights = 0.0
-        for weight, batch in self._stream.whole():
+        for weight, batch in self._on_all_ranks(self._stream.whole()):
             total += weight * self._function.value(x, batch)
             weights += weight
         return total / weights
