@@ -83,7 +83,10 @@ def trust_region_l2(
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
     largest = max(float(lam.max()), -lowest)
     size = max(largest * radius, float(np.abs(a).max()))
-    lam, a = lam / size * radius, a / size
+    if size < math.inf:
+        unit, lam, a = size / radius, lam / size * radius, a / size
+    else:
+        unit, lam, a = largest, lam / largest, a / largest / radius
     lowest = max(0.0, -float(lam.min()))
     base = lam + lowest
     p, length = _least_norm_solution(base, a)
@@ -106,7 +109,7 @@ def trust_region_l2(
     decrease = 0.5 * float((base + delta) @ squares) + 0.5 * sigma * float(squares.sum())
     return ReducedStep.of(
         radius * p,
-        np.array([size / radius * sigma]),
+        np.array([unit * sigma]),
         size * decrease * radius,
         on_boundary=True,
         hard_case=hard_case,

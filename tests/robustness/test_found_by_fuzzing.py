@@ -53,6 +53,15 @@ def test_decrease_of_a_step_that_overflows(norm, curvature):
         assert np.isfinite(step.step).all() and step.decrease > 0.0
 
 
+def test_curvature_times_radius_beyond_the_range():
+    for curvature in (-3e234, 3e234):
+        found = solve_trs(np.array([4e226, 1e200]), curvature * np.eye(2), 5e226)
+        assert np.isfinite(found.step).all() and found.decrease > 0.0
+        if curvature < 0.0:
+            assert np.linalg.norm(found.step / 5e226) == pytest.approx(1.0)
+            assert found.multipliers[0] == pytest.approx(-curvature)
+
+
 def test_cubic_model_with_a_gradient_beyond_the_range():
     B = qnsolve.LSR1(2)
     B.update(np.array([1.0, 0.0]), np.array([1e100, 0.0]))
