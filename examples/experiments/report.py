@@ -171,7 +171,9 @@ def draw_curves(
                 )
         low, high = _limits([[r.score for r in rows] for g in panel.values() for rows in g])
         for axis, unit in zip(row, units, strict=True):
-            axis.set(xlabel=UNITS[unit], ylabel=score_names[problem], ylim=(low, high))
+            scale = "log" if score_names[problem] == "train loss" else "linear"
+            axis.set(xlabel=UNITS[unit], ylabel=score_names[problem], yscale=scale)
+            axis.set_ylim(low, high)
             axis.set_title(f"{problem}, batch {batch:,}", fontsize=9)
             axis.grid(alpha=0.3)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
@@ -216,4 +218,4 @@ def _limits(runs: list[list[float]]) -> tuple[float, float]:
     ends = sorted(min(scores) for scores in runs)
     low, middle = min(finite), ends[len(ends) // 2]
     room = max(middle - low, 0.1 * abs(low))
-    return low - 0.1 * room, min(max(finite), middle + 8.0 * room)
+    return max(low - 0.1 * room, 0.9 * low), min(max(finite), middle + 8.0 * room)

@@ -21,7 +21,12 @@ from contenders import Contender
 from measure import MEASUREMENTS, Row, append_csv, one_run, read_runs, tuned_value
 from problems import PROBLEMS, Problem, Source
 
-DATA = ("fashion-mnist", "mnist", "mnist-5000", "cifar10")
+DATA = {
+    "fashion-mnist": "Fashion-MNIST",
+    "mnist": "MNIST",
+    "mnist-5000": "MNIST-5000",
+    "cifar10": "CIFAR-10",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ EXPERIMENTS = {
         paper_data="mnist",
     ),
     "batch-size": Experiment(
-        "Epochs to a test error by batch size (L-SR1, Table 1)",
+        "Batch sizes: the form of Table 1 of L-SR1, on a dense net",
         everybody,
         {"mlp": (20.0, 18.0, 17.0, 16.0, 15.0)},
         Size(2000, {200: 6, 1000: 6}, 1, test=1000),
@@ -93,7 +98,7 @@ EXPERIMENTS = {
         paper_data="cifar10",
     ),
     "sweep": Experiment(
-        "Hyper-parameters (L-SR1, figure 6)",
+        "Hyper-parameters: the form of figure 6 of L-SR1, on a dense net",
         contenders.variations,
         {"mlp": MLP[:5]},
         Size(1000, {500: 4}, 1, test=1000),
@@ -248,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     title = experiment.title
     if experiment.paper_data not in (None, given.data):
-        title += f"\nwith {given.data} in place of {experiment.paper_data}"
+        title += f"\n{DATA[given.data]} in place of {DATA[experiment.paper_data]}"
     out = given.out or Path("results") / (given.experiment + ("-quick" if given.quick else ""))
     for name, problem in problems.items():
         measure(experiment, problem, experiment.targets[name], size, out)

@@ -192,7 +192,7 @@ def test_tiny_sizes_are_of_all_experiments(run):
 def test_an_experiment_from_end_to_end_and_on_from_there(run, capsys):
     arguments = ["batch-size", "--passes", "12", "--only", "hybrid-tr", "NAG"]
     out = run(*arguments, "--seeds", "2")
-    assert "with fashion-mnist in place of mnist" in capsys.readouterr().out
+    assert "Fashion-MNIST in place of MNIST" in capsys.readouterr().out
     rows = rows_of(out / "curves.csv")
     assert {row["contender"] for row in rows} == {"hybrid-tr", "NAG"}
     assert {row["seed"] for row in rows} == {"1", "2"}
