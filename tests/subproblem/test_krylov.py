@@ -14,7 +14,13 @@ from qnsolve import SubproblemStatus
 from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem import dense
 from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
-from qnsolve.subproblem.krylov import gltr, lanczos_cubic, steihaug_cg
+from qnsolve.subproblem.krylov import (
+    MISS_PROBABILITY,
+    RANDOM_START,
+    gltr,
+    lanczos_cubic,
+    steihaug_cg,
+)
 from qnsolve.subproblem.krylov_model import KrylovModel, Penalty, random_unit_vector
 from qnsolve.subproblem.lanczos import BandLanczos
 from qnsolve.subproblem.regularised_l2 import regularised_l2
@@ -516,6 +522,25 @@ def test_non_finite_products_are_a_status(solve, poison, good):
     calls = 10
     certificate = result.certificate()
     assert (certificate.stationarity, certificate.min_eig) == (np.inf, -np.inf)
+
+
+def test_product_limit_of_the_search():
+    # g spans two eigenvectors; the one of negative curvature is found by the search alone.
+    lam, g = np.append(-1.0, np.linspace(0.5, 3.0, 7)), np.eye(8)[2] + np.eye(8)[5]
+    results = [gltr(g, times(lam), 5.0, maxiter=k) for k in range(1, 10)]
+    assert [result.nit for result in results] == [1, 2, 3, 4, 5, 6, 7, 8, 8]
+    assert [result.status for result in results[:7]] == [SubproblemStatus.PRODUCT_LIMIT] * 7
+    assert results[7].hard_case
+
+
+@pytest.mark.parametrize("condition", [2.0, 5.0])
+def test_search_takes_as_many_products_as_the_bound_asks(condition):
+    n = 400
+    result = gltr(np.eye(n)[0], times(np.linspace(1.0, condition, n)), 10.0)
+    least, greatest = result.ritz
+    asked = np.log(RANDOM_START * np.sqrt(n) / MISS_PROBABILITY)
+    taken = (2 * (result.nit - 1) - 1) * np.sqrt(least / greatest)
+    assert 0.95 * asked <= taken <= 1.1 * asked
 
 
 @pytest.mark.parametrize("solve", SOLVERS)
