@@ -123,13 +123,14 @@ class LocalModel:
         stored = False
         if offer:
             p_products = self.matrix.pairs.products(p) if products is None else products
-            square = self.matrix.space.dot(p, p)
+            square = self.matrix.space.dot(p, p) if theta else 0.0
             share = theta / square if square > 0.0 else 0.0
             if share and math.isfinite(share):
-                y = self.matrix.space.add(y, share, p)
-                # A narrow sum is rounded: its products are not the sum of products.
-                wide = self.matrix.space.wide
-                y_products = y_products + share * p_products if wide is None else None
+                with np.errstate(over="ignore", invalid="ignore"):
+                    y = self.matrix.space.add(y, share, p)
+                    # A narrow sum is rounded: its products are not the sum of products.
+                    wide = self.matrix.space.wide
+                    y_products = y_products + share * p_products if wide is None else None
             at_end = tracked if move else self._tracked
             self._gather_pair(p, y, at_end.vector, y_products is None)
             status = self.matrix.update(p, y, s_products=p_products, y_products=y_products)

@@ -117,3 +117,14 @@ def test_callables_never_see_a_point_at_infinity(method, dtype):
     options = {size: 1e-150 if method == "lsr1-arc" else 0.4 * end, "maxiter": 20}
     result = minimize(method, slope, start, **options)
     assert np.isfinite(result.x).all() and result.status != Status.NON_FINITE_START
+
+
+def test_correction_of_a_pair_beyond_the_range():
+    """Values and slopes that do not belong together ask for a third derivative of any size."""
+
+    def cliff(x):
+        return -1e300 * float(x[0] > 0.0), np.full(1, -1e150)
+
+    options = {"initial_radius": 1e-10, "modified_secant": True, "maxiter": 3}
+    result = qnsolve.minimize(cliff, [-1e-11], jac=True, method="lsr1-tr", options=options)
+    assert np.isfinite(result.x).all()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import array_api_compat
 import numpy as np
 import pytest
 
 from qnsolve import Status
 from qnsolve.problems import get_problem
+from qnsolve.solvers import slopes
 from tests.robustness.cases import METHODS, X0, minimize, to_numpy, wells
 from tests.tolerances import EPS
 
@@ -39,18 +39,15 @@ def test_constant(method, xp):
     assert (result.status, result.nfev, result.fun) == (Status.GTOL, 1, 7.0)
 
 
-def test_constant_with_a_slope(method, xp):
+def test_constant_with_a_slope(method):
     """The gradient says that there is a way down; there is none."""
-    result = minimize(method, lambda x: (7.0, 0 * x + 1), xp.asarray(X0), maxfev=BUDGET)
+    result = minimize(method, lambda x: (7.0, 0 * x + 1), X0, maxfev=BUDGET)
     assert not result.success and result.status != Status.MAXFEV and result.fun == 7.0
 
 
 @pytest.mark.parametrize("slope", [1.0, 1e-3])
-def test_linear(method, slope, xp):
-    def fun(x):
-        return slope * array_api_compat.array_namespace(x).sum(x), 0 * x + slope
-
-    result = minimize(method, fun, xp.asarray(X0), maxfev=BUDGET)
+def test_linear(method, slope):
+    result = minimize(method, lambda x: (slope * x.sum(), 0 * x + slope), X0, maxfev=BUDGET)
     assert (result.status, result.success) == (Status.UNBOUNDED, False)
     assert result.fun < -1e29
 
@@ -90,14 +87,15 @@ def one_component(change):
 WRONG = {
     "sign": lambda g: -g,
     "twice": lambda g: 2.0 * g,
-    "a hundred times": lambda g: 100.0 * g,
     "one sign": one_component(lambda v: -v),
     "one offset": one_component(lambda v: v + 30.0),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_gradient_is_named(method, wrong):
+def test_wrong_gradient_is_named(method, wrong, monkeypatch):
+    # Sooner than in earnest, for the time that 500 iterations take.
+    monkeypatch.setattr(slopes, "HOPELESS", 100)
     problem = get_problem("woods", 4)
 
     def fun(x):
@@ -115,7 +113,7 @@ def test_wrong_gradient_is_named(method, wrong):
 # -- noise -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("noise", [1e-12, 1e-8, 1e-5, 1e-3])
+@pytest.mark.parametrize("noise", [1e-12, 1e-8, 1e-3])
 @pytest.mark.parametrize("noisy", ["f", "g", "fg"])
 def test_noise_ends_near_its_floor(method, noisy, noise):
     """f* = 1, so that the noise does not vanish at the minimiser.
@@ -158,23 +156,23 @@ def scaled(problem, of_x, of_f):
     return fun
 
 
-@pytest.mark.parametrize("of_f", [1e-150, 1e-130, 1e-75, 1e75, 1e130, 1e150])
+@pytest.mark.parametrize("of_f", [1e-150, 1e-130, 1e130, 1e150])
 def test_unit_of_f(method, of_f):
     """Pairs are kept as long as the square of y is within the range."""
     problem = get_problem("woods", 4)
-    result = minimize(method, scaled(problem, 1.0, of_f), problem.x0, gtol=1e-6 * of_f, maxfev=900)
+    result = minimize(method, scaled(problem, 1.0, of_f), problem.x0, gtol=1e-6 * of_f, maxfev=400)
     if 1e-130 <= of_f <= 1e130:
         assert result.success
         np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
     assert np.isfinite(result.x).all() and result.fun < of_f * 100.0
 
 
-@pytest.mark.parametrize("of_x", [1e-150, 1e-75, 1e75, 1e150])
+@pytest.mark.parametrize("of_x", [1e-150, 1e-60, 1e60, 1e150])
 def test_unit_of_x(method, of_x):
     """Squares of such numbers are beyond the range: a right answer, or a status."""
     problem = get_problem("woods", 4)
     result = minimize(
-        method, scaled(problem, of_x, 1.0), of_x * problem.x0, gtol=1e-6 / of_x, maxfev=900
+        method, scaled(problem, of_x, 1.0), of_x * problem.x0, gtol=1e-6 / of_x, maxfev=200
     )
     assert np.isfinite(result.x).all() and result.fun <= problem.fun(problem.x0)[0]
     if result.success:
@@ -187,7 +185,7 @@ def test_units_that_differ_by_1e12(method, spread):
     problem = get_problem("woods", 4)
     units = np.geomspace(spread, 1.0 / spread, 4)
     result = minimize(
-        method, scaled(problem, units, 1.0), units * problem.x0, gtol=1e-9, maxfev=900
+        method, scaled(problem, units, 1.0), units * problem.x0, gtol=1e-9, maxfev=200
     )
     assert np.isfinite(result.x).all() and result.fun <= problem.fun(problem.x0)[0]
     f, g = scaled(problem, units, 1.0)(result.x)
