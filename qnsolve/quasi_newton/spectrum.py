@@ -306,7 +306,8 @@ class PartialSpectrum:
     def _par(self, v: Array, products: np.ndarray | None) -> np.ndarray:
         self._check_version()
         products = self._rows.products(v) if products is None else products
-        return self._coefficients.T @ products
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._coefficients.T @ products
 
     def _lift(
         self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None, *, multiply: bool
@@ -314,12 +315,15 @@ class PartialSpectrum:
         self._check_version()
         if g_par is None:
             g_par = self._par(g, None)
-        coefficients = self._coefficients @ (v_par - beta * g_par)
+        with np.errstate(over="ignore", invalid="ignore"):
+            coefficients = self._coefficients @ (v_par - beta * g_par)
         return self._rows.combine_and_add(coefficients, beta, g, multiply=multiply)
 
     def _off(self, v: Array, par: np.ndarray) -> Array:
         """Return v - U par."""
-        return self._rows.combine_and_add(self._coefficients @ -par, 1.0, v)[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            coefficients = self._coefficients @ -par
+        return self._rows.combine_and_add(coefficients, 1.0, v)[0]
 
     def _check_version(self) -> None:
         if self._rows.version != self._version:

@@ -124,3 +124,16 @@ def test_correction_of_a_pair_beyond_the_range():
     short = np.array([1e-135, 0.0])
     assert not model.learn(short, 2.0 * np.ones(2), 2.0, offer=True, move=True, theta=1e36)
     np.testing.assert_array_equal(model.gradient, [2.0, 2.0])
+
+
+def test_coordinates_of_a_gradient_beyond_the_range():
+    """Rows of length 1e-130 span the space: coefficients of 1e130 meet a gradient of 1e200."""
+    B = LSR1(2)
+    assert B.update(np.array([1e-130, 0.0]), np.array([-1e-130, 1e-131])).stored
+    spectrum = B.spectrum()
+    for size in (1e200, 1e300):
+        g = np.array([size, -size])
+        par, perp = spectrum.project(g)
+        assert not perp < 0.0
+        spectrum.lift(par, -1e10, g)
+        spectrum.split(g)
