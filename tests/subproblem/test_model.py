@@ -213,6 +213,7 @@ def test_arguments_may_be_overwritten_before_the_step_is_formed(solve, kind):
         (np.array(3.0), ValueError),
         (np.ones((3, 2)), ValueError),
         (np.ones((3, 3, 3)), ValueError),
+        (np.zeros((0, 0)), ValueError),
         (1j * np.eye(3), TypeError),
         (np.eye(3, dtype=object), TypeError),
         (np.eye(3).tolist(), TypeError),
@@ -224,6 +225,22 @@ def test_dense_matrices_are_refused(B, error):
             solve(np.ones(3), B, 1.0)
     with pytest.raises((TypeError, ValueError)):
         QuadraticModel(np.ones(3), B)
+
+
+def test_dense_matrix_of_one_variable():
+    result = solve_trs(np.array([3.0]), np.array([[2.0]]), 10.0)
+    assert result.step.tolist() == [-1.5]
+
+
+def test_least_eigenvalue_of_a_certificate_is_relative():
+    certificate = solve_trs(np.array([1.0, 0.0]), np.diag([2.0, 8.0]), 10.0).certificate()
+    assert certificate.min_eig == 0.25
+
+
+def test_products_of_the_step_come_with_it():
+    B = filled(LSR1(7, memory=3), 0)
+    result = solve_trs(np.arange(1.0, 8.0), B, 0.1)
+    np.testing.assert_allclose(result.products, B.pairs.products(result.step), rtol=1e-12)
 
 
 @pytest.mark.parametrize("norm", TRUST_REGION_NORMS)
