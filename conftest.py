@@ -1,0 +1,15 @@
+"""Which modules have no doctests to run here: those that need a library that is not installed.
+
+Listed, and not ignored by an option of pytest: with that, a test file that cannot be imported would
+pass for one without tests.
+"""
+
+from importlib.util import find_spec
+
+NEEDS = {
+    "qnsolve/kernels.py": "numba",
+    "qnsolve/stochastic/jax_adapter.py": "jax",
+    "qnsolve/stochastic/torch_adapter.py": "torch",
+    "qnsolve/stochastic/torch_optim.py": "torch",
+}
+collect_ignore = [path for path, library in NEEDS.items() if find_spec(library) is None]
