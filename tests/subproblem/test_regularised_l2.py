@@ -216,3 +216,11 @@ def test_a_gradient_whose_square_underflows(tiny):
     assert not step.hard_case
     np.testing.assert_allclose(step.par, [-0.5, -tiny / 3.0], rtol=1e-14)
     assert step.decrease == pytest.approx(1.0 / 24.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 2.0])
+def test_iterations_are_counted_from_one(weight):
+    # Without curvature the first step lands on the root, and the second sees that it has.
+    step = regularised_l2(np.zeros(1), 0.0, np.array([2.0]), 0.0, 0, weight, 3.0)
+    assert step.nit == 2
+    assert abs(step.par[0]) == pytest.approx(np.sqrt(2.0 / weight), rel=4 * EPS)
