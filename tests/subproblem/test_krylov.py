@@ -524,6 +524,12 @@ def test_non_finite_products_are_a_status(solve, poison, good):
     assert (certificate.stationarity, certificate.min_eig) == (np.inf, -np.inf)
 
 
+def test_complementarity_of_a_multiplier_that_is_not_that_of_the_length():
+    penalty = Penalty(weight=2.0, power=3.0)
+    assert penalty.complementarity(5.0, length=2.0, curvature=10.0) == 0.1
+    assert penalty.complementarity(4.0, length=2.0, curvature=0.0) == 0.0
+
+
 def test_product_limit_of_the_search():
     # g spans two eigenvectors; the one of negative curvature is found by the search alone.
     lam, g = np.append(-1.0, np.linspace(0.5, 3.0, 7)), np.eye(8)[2] + np.eye(8)[5]
