@@ -20,8 +20,7 @@ def test_at_the_start(method, where, bad, xp):
     np.testing.assert_array_equal(to_numpy(result.x), X0)
 
 
-@pytest.mark.parametrize("where", ["f", "g", "fg"])
-@pytest.mark.parametrize("bad", ["nan", "inf"])
+@pytest.mark.parametrize(("where", "bad"), [("f", "inf"), ("g", "nan"), ("fg", "nan")])
 def test_now_and_then(method, where, bad, xp):
     """A fault in an evaluation costs evaluations, not the run."""
     fun = Spoilt(wells, put(BAD[bad], where), [1, 4, 5, 9])
@@ -30,8 +29,7 @@ def test_now_and_then(method, where, bad, xp):
     np.testing.assert_allclose(np.abs(to_numpy(result.x)), np.sqrt(0.5), atol=1e-4)
 
 
-@pytest.mark.parametrize("where", ["f", "g", "fg"])
-@pytest.mark.parametrize("bad", ["nan", "inf"])
+@pytest.mark.parametrize(("where", "bad"), [("f", "inf"), ("g", "nan"), ("fg", "nan")])
 def test_from_then_on(method, where, bad, xp):
     """Where nothing is finite any more, the run ends with the best point it had."""
     fun = Spoilt(wells, put(BAD[bad], where), range(4, 10**6))

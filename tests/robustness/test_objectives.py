@@ -160,8 +160,10 @@ def scaled(problem, of_x, of_f):
 def test_unit_of_f(method, of_f):
     """Pairs are kept as long as the square of y is within the range."""
     problem = get_problem("woods", 4)
-    result = minimize(method, scaled(problem, 1.0, of_f), problem.x0, gtol=1e-6 * of_f, maxfev=400)
-    if 1e-130 <= of_f <= 1e130:
+    kept = 1e-130 <= of_f <= 1e130
+    options = {"gtol": 1e-6 * of_f, "maxfev": 400 if kept else 50}
+    result = minimize(method, scaled(problem, 1.0, of_f), problem.x0, **options)
+    if kept:
         assert result.success
         np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
     assert np.isfinite(result.x).all() and result.fun < of_f * 100.0
@@ -172,7 +174,7 @@ def test_unit_of_x(method, of_x):
     """Squares of such numbers are beyond the range: a right answer, or a status."""
     problem = get_problem("woods", 4)
     result = minimize(
-        method, scaled(problem, of_x, 1.0), of_x * problem.x0, gtol=1e-6 / of_x, maxfev=200
+        method, scaled(problem, of_x, 1.0), of_x * problem.x0, gtol=1e-6 / of_x, maxfev=100
     )
     assert np.isfinite(result.x).all() and result.fun <= problem.fun(problem.x0)[0]
     if result.success:
@@ -185,7 +187,7 @@ def test_units_that_differ_by_1e12(method, spread):
     problem = get_problem("woods", 4)
     units = np.geomspace(spread, 1.0 / spread, 4)
     result = minimize(
-        method, scaled(problem, units, 1.0), units * problem.x0, gtol=1e-9, maxfev=200
+        method, scaled(problem, units, 1.0), units * problem.x0, gtol=1e-9, maxfev=100
     )
     assert np.isfinite(result.x).all() and result.fun <= problem.fun(problem.x0)[0]
     f, g = scaled(problem, units, 1.0)(result.x)
