@@ -200,8 +200,9 @@ def write(experiment: Experiment, title: str, problems: dict[str, Problem], out:
     append_csv(out / "table.csv", report.entries(runs, targets))
     text = f"{title}\n\n{report.markdown(runs, targets)}"
     if len({run[0].batch_size for run in runs}) > 1:
-        middle = {name: scores[len(scores) // 2] for name, scores in targets.items()}
-        text += f"\n{report.by_batch(runs, middle)}"
+        easiest = {name: scores[0] for name, scores in targets.items()}
+        tuned_for = {name: scores[len(scores) // 2] for name, scores in targets.items()}
+        text += f"\n{report.by_batch(runs, easiest)}\n{report.by_batch(runs, tuned_for)}"
     (out / "table.md").write_text(text)
     if experiment.ends:
         report.draw_ends(out / "figure.png", title, runs, score_names)
