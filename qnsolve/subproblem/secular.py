@@ -42,7 +42,9 @@ def boundary_shift(base: np.ndarray, a: np.ndarray) -> tuple[float, int, bool]:
         p = a / shifted
         square = float(p @ p)
         excess = math.sqrt(square) - 1.0
-        increase = excess * square / float(p @ (p / shifted))
+        # Where the shift is below the range of 1 / x the increase is too.
+        with np.errstate(over="ignore"):
+            increase = excess * square / float(p @ (p / shifted))
         # The second test ends a run that has reached the last bit of delta.
         if excess <= 4.0 * EPS or delta + increase == delta:
             return delta, nit, True

@@ -64,6 +64,12 @@ def test_curvature_times_radius_beyond_the_range():
             assert found.multipliers[0] == pytest.approx(-curvature)
 
 
+def test_gradient_beside_a_curvature_at_the_end_of_the_range():
+    B = np.diag([-8.8e304, 5e302, 1.2e305])
+    found = solve_trs(np.array([0.004, -1.07, 0.0035]), B, 73.0)
+    assert np.linalg.norm(found.step) == pytest.approx(73.0)
+
+
 def test_cubic_model_with_a_gradient_beyond_the_range():
     step = regularised_l2(np.array([-5e103]), 0.0, np.array([np.inf]), 0.0, 0, weight=1e105)
     assert step.status is SubproblemStatus.UNBOUNDED and step.decrease == 0.0
