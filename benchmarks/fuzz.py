@@ -415,11 +415,8 @@ def main() -> None:
             print(result if end != "FAILURE" else "")
     report(ends, faults)
     seconds = time.monotonic() - started
-    print(
-        f"\n{sum(methods.values())} runs, {sum(faults.values())} faults, {len(failures)} failures;"
-    )
-    print(", ".join(f"{name} {count}" for name, count in sorted(methods.items())))
-    print(f"{seconds:.0f} s")
+    each = ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
+    print(f"\n{sum(methods.values())} runs ({each}), {len(failures)} failures, {seconds:.0f} s")
 
 
 def hang(signum: int, frame: Any) -> None:
