@@ -21,15 +21,7 @@ from qnsolve.solvers.first_step import take_first_step
 from qnsolve.solvers.local_model import LocalModel, metric_of
 from qnsolve.solvers.matrices import MatrixFactory
 from qnsolve.solvers.trial import Iterate, Outcome, close, named_norm, try_step
-from qnsolve.solvers.weight import (
-    FASTEST_FALL,
-    LARGEST,
-    LEAST,
-    RULES,
-    SLOWEST,
-    Along,
-    WeightRule,
-)
+from qnsolve.solvers.weight import FASTEST_FALL, LARGEST, LEAST, SLOWEST, Along, rule_of
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
 
@@ -188,11 +180,6 @@ def model_along(trial: SubproblemResult, gradient_norm: float) -> Along:
         curvature = float(np.append(spectrum.eigenvalues, spectrum.gamma) @ v**2)
         cube = float((trial.term.lengths(v) ** 3).sum())
     return Along(trial.slope, curvature, cube, gradient_norm)
-
-
-def rule_of(named: str | WeightRule) -> WeightRule:
-    """Return the rule that an option names, or is."""
-    return RULES[named] if isinstance(named, str) else named
 
 
 def within_range(weight: float) -> float:

@@ -124,3 +124,8 @@ RULES: dict[str, WeightRule] = {
     "cgt": CartisGouldToint(),
 }
 """Rules by the names in :data:`qnsolve.options.WEIGHT_RULES`."""
+
+
+def rule_of(named: str | WeightRule) -> WeightRule:
+    """Return the rule that an option names, or is."""
+    return RULES[named] if isinstance(named, str) else named

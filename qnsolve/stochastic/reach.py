@@ -10,12 +10,12 @@ from qnsolve.solvers.arc import (
     Scale,
     model_along,
     regularised_step,
-    rule_of,
     within_range,
 )
 from qnsolve.solvers.radius import DoubleOrHalve
 from qnsolve.solvers.trial import Outcome, Trial
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK
+from qnsolve.solvers.weight import rule_of
 from qnsolve.stochastic.options import CubicStepOptions, RegionOptions
 
 
