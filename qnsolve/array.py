@@ -469,10 +469,6 @@ class VectorSpace:
         shape = (coefficients.shape[1], -1)
         return with_rows.reshape(shape), among.reshape(shape)
 
-    def gram_of_combinations(self, coefficients: np.ndarray, rows: Array) -> np.ndarray:
-        """Return the Gram matrix of the columns of ``rows.T @ coefficients``, on the host."""
-        return self.products_of_combinations(coefficients, rows)[1]
-
     def rescale_pairs(
         self, block: Array, used: int, factor: Array
     ) -> tuple[Array, np.ndarray, np.ndarray]:

@@ -7,7 +7,14 @@ import array_api_compat
 import numpy as np
 import pytest
 import scipy.optimize
-from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, rosen, rosen_der
+from scipy.optimize import (
+    Bounds,
+    LinearConstraint,
+    OptimizeResult,
+    rosen,
+    rosen_der,
+    rosen_hess_prod,
+)
 
 from qnsolve import methods
 from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
@@ -425,6 +432,26 @@ def test_threads_do_not_disturb_each_other():
     assert len(runs) == 4
     for run in runs:
         same(run, alone)
+
+
+def test_summary_of_newton_counts_products(capsys):
+    options = {"disp": True}
+    result = minimize(
+        rosen, [0.0, 0.0], jac=rosen_der, method="newton-tr", hessp=rosen_hess_prod, options=options
+    )
+    assert f"Products with the Hessian: {result.nhev}\n" in capsys.readouterr().out
+
+
+def test_hess_in_another_library_is_refused():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="hess must return an array of array_api_strict"):
+        minimize(
+            lambda x: (strict.sum(x * x), 2.0 * x),
+            strict.asarray([1.0, 2.0]),
+            jac=True,
+            method="newton-tr",
+            hess=lambda x: np.eye(2),
+        )
 
 
 def test_disp_prints_a_summary(capsys):

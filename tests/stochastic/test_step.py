@@ -11,6 +11,7 @@ from qnsolve.stochastic import make_solver
 from qnsolve.stochastic.model import HessianModel, SecantModel
 from qnsolve.stochastic.norms import SecondMoments
 from qnsolve.stochastic.options import NewtonStepOptions, TrustRegionStepOptions
+from qnsolve.stochastic.scaling import PartOfLatest
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
 from tests.tolerances import EPS
@@ -179,6 +180,25 @@ def test_a_fixed_diagonal_norm():
     solver = make_solver(norm=DiagonalNorm(d), initial_rate=0.01)
     state, _ = solver.step(solver.init(start()), f)
     np.testing.assert_allclose(state.x, start() - 0.01 * f(start())[1] / d, rtol=64 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "error", "match"),
+    [
+        ("lsr1-tr", {"matrix": 3}, TypeError, "matrix must be a callable, got int 3"),
+        (
+            "lsr1-ls",
+            {"decrease": 0.5, "curvature": 0.1},
+            ValueError,
+            "decrease must be < curvature",
+        ),
+    ],
+)
+def test_options_that_cannot_be(method, options, error, match):
+    with pytest.raises(error, match=match):
+        make_solver(method, **options)
+    with pytest.raises(ValueError, match="part must lie in"):
+        PartOfLatest(0.0)
 
 
 def test_models_say_what_they_lack():

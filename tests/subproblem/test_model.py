@@ -239,7 +239,9 @@ def test_least_eigenvalue_of_a_certificate_is_relative():
 
 def test_products_of_the_step_come_with_it():
     B = filled(LSR1(7, memory=3), 0)
+    assert B.shape == (7, 7)
     result = solve_trs(np.arange(1.0, 8.0), B, 0.1)
+    np.testing.assert_array_equal(result.model.lift(result.reduced), result.step)
     np.testing.assert_allclose(result.products, B.pairs.products(result.step), rtol=1e-12)
 
 
