@@ -2,7 +2,7 @@
 
     python run.py batch-size --quick
 
-Writes curves.csv, grid.csv, table.csv, table.md and figure.png to a folder of its own.  Every run
+Writes curves.csv, grid.csv, table.csv, table.md and figure.png to a folder of its own in results/.  Every run
 is written as it ends; the same command goes on after the last one.  Needs the extra `experiments`,
 and Fashion-MNIST from Debian's package dataset-fashion-mnist or from --folder.
 """
@@ -255,7 +255,8 @@ def main(arguments: list[str] | None = None) -> None:
     title = experiment.title
     if experiment.paper_data not in (None, given.data):
         title += f"\n{DATA[given.data]} in place of {DATA[experiment.paper_data]}"
-    out = given.out or Path("results") / (given.experiment + ("-quick" if given.quick else ""))
+    folder = given.experiment + ("-quick" if given.quick else "")
+    out = given.out or Path(__file__).parent / "results" / folder
     for name, problem in problems.items():
         measure(experiment, problem, experiment.targets[name], size, out)
     write(whole, title, problems, out)
