@@ -306,3 +306,28 @@ def test_wrong_vectors():
     with pytest.raises(TypeError, match="complex"):
         B.matvec(np.ones(3, dtype=complex))
     np.testing.assert_array_equal(B.matvec([1, 2, 3]), [1.0, 2.0, 3.0])
+
+
+def test_rescaling_drops_pairs_that_become_singular():
+    # With A = diag(4, 1) the first pair is y = gamma s: its entry of the inner matrix is zero.
+    first, newest = np.eye(2)
+    B = LSR1(2, memory=2, gamma=1.0)
+    assert B.update(first, 4.0 * first).stored
+    assert B.update(newest, 3.0 * newest).stored
+    B.rescale(np.array([2.0, 1.0]))
+    assert B.n_pairs == 1
+    np.testing.assert_allclose(B.to_dense(), np.diag([1.0, 3.0]))
+    alone = LSR1(2, memory=2, gamma=1.0)
+    assert alone.update(first, 4.0 * first).stored
+    alone.rescale(np.array([2.0, 1.0]))
+    assert alone.n_pairs == 0
+    np.testing.assert_array_equal(alone.to_dense(), np.eye(2))
+
+
+def test_rescaling_keeps_gamma_where_the_rule_has_none():
+    proposed = iter([2.0, np.nan])
+    B = LSR1(2, memory=2, gamma=lambda blocks, ratios, current: next(proposed))
+    assert B.update(np.eye(2)[0], 5.0 * np.eye(2)[0]).stored
+    B.rescale(np.array([2.0, 1.0]))
+    assert (B.gamma, B.n_pairs) == (2.0, 1)
+    np.testing.assert_allclose(B.to_dense(), np.diag([1.25, 2.0]))
