@@ -2,7 +2,7 @@
 
     python run.py batch-size --quick
 
-Writes curves.csv, grid.csv, table.csv, table.md and figure.png to a folder of its own in results/.  Every run
+Writes curves.csv, grid.csv, table.csv, table.md and figure.png to a folder in results/.  Every run
 is written as it ends; the same command goes on after the last one.  Needs the extra `experiments`,
 and Fashion-MNIST from Debian's package dataset-fashion-mnist or from --folder.
 """
