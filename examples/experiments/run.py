@@ -140,7 +140,7 @@ EXPERIMENTS = {
         "Characters of a text (ARCs-LSR1: language modelling)",
         chosen("ARCs-LSR1", "hybrid-tr", "sL-SR1-TR", "Adam*", "SGD", "RMSprop", "L-BFGS*"),
         {"characters": (4.5, 4.0, 3.5, 3.0, 2.8)},
-        Size(200, {40: 8}, 1, test=100),
+        Size(200, {40: 6}, 1, test=100),
         Size(2000, {500: 30}, 3),
     ),
     "ellipsoids": Experiment(
