@@ -37,7 +37,8 @@ VALUE_NOISE = 1e-9
 """Differences of f within VALUE_NOISE * |f| are not asked for a third derivative."""
 
 SURELY_FINITE = 1e15
-"""Length of a step that makes no finite x infinite: far below the spacing of numbers there."""
+"""Length of a step, and factor of it, that make no finite x infinite: far below the spacing of
+numbers there."""
 
 GRADIENT_PROGRESS = 0.9
 """Factor by which the gradient must shrink for such a step."""
@@ -318,7 +319,8 @@ def end_of_step(
     """Return x + t step, or None where that would be infinite; its length is `length`."""
     with np.errstate(over="ignore", invalid="ignore"):
         x_new = x + (step if t == 1.0 else t * step)
-    if not length <= SURELY_FINITE and not math.isfinite(space.norm_inf(x_new)):
+    # A factor may be too large for the dtype of a step that is all the shorter.
+    if not max(length, t) <= SURELY_FINITE and not math.isfinite(space.norm_inf(x_new)):
         return None
     return x_new
 

@@ -124,6 +124,8 @@ def iterate(
     direction = H.descent_direction(at.gradient, keep=options.modify == "ascent")
     if not direction.length > options.xtol * at.x_norm:
         return Status.STEP_TOO_SMALL
+    if not direction.slope < 0.0:  # g'g is below the smallest number
+        return Status.LINE_SEARCH_FAILED
 
     # 2. Step length.
     def line(t: float) -> Trial:

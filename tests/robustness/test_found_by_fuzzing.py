@@ -143,3 +143,42 @@ def test_coordinates_of_a_gradient_beyond_the_range():
         assert not perp < 0.0
         spectrum.lift(par, -1e10, g)
         spectrum.split(g)
+
+
+@pytest.mark.parametrize("method", ["lsr1-tr", "hybrid-tr", "newton-tr"])
+def test_radius_that_shrinks_to_zero(method):
+    """Nothing but the range ends the shrinking: xtol is 0 and every trial is worse."""
+
+    def spike(x):
+        return float(np.abs(x[0]) > 0.0), np.ones(1)
+
+    options = {"xtol": 0.0, "initial_radius": 1e-300, "maxiter": 500}
+    result = minimize(method, spike, np.zeros(1), **options)
+    assert result.status in (
+        Status.STEP_TOO_SMALL,
+        Status.NO_MODEL_DECREASE,
+        Status.NON_FINITE_START,
+    )
+
+
+def test_slope_below_the_smallest_number():
+    """g'g is 0 at the start, and the slope beyond it is not."""
+
+    def flat_start(x):
+        return -float(x.sum()), np.full(2, -1e-170 if x[0] == 0.0 else -1.0)
+
+    options = {"gtol": 0.0, "xtol": 0.0, "gamma": 1.0, "initial_step": 1e-5}
+    result = minimize("lsr1-ls", flat_start, np.zeros(2), **options)
+    assert result.status == Status.LINE_SEARCH_FAILED
+
+
+def test_factor_of_a_step_beyond_float32():
+    """From a step of 1e-35 the search goes on to factors that float32 does not have."""
+
+    def line(x):
+        assert np.isfinite(x).all()
+        return -float(x[0]), np.full(1, -1.0, np.float32)
+
+    x0 = np.full(1, 1e-40, np.float32)
+    result = minimize("lsr1-ls", line, x0, gtol=0.0, initial_step=1e-35, maxiter=3)
+    assert np.isfinite(result.x).all()
