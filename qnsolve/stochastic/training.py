@@ -166,8 +166,8 @@ def train(
     ----------
     V. Ramamurthy, N. Duffy, "L-SR1: a second order optimization method for deep learning", 2017.
 
-    M. Yousefi, A. Martinez, "On the efficiency of limited-memory quasi-Newton training using
-    second-order approximations with overlapping batches", Algorithms 16 (2023), arXiv 2205.09121.
+    M. Yousefi, A. Martinez, "Deep neural networks training by stochastic quasi-Newton trust-region
+    methods", Algorithms 16(10) (2023), 490.
 
     A. S. Berahas, J. Nocedal, M. Takac, "A multi-batch L-BFGS method for machine learning", NIPS
     2016, arXiv 1605.06049.
