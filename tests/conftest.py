@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # The machine decides how long an example takes; a deadline only makes tests fail at random.
 hypothesis.settings.register_profile(
-    "default", deadline=None, max_examples=60, derandomize="CI" in os.environ
+    "default", deadline=None, max_examples=30, derandomize="CI" in os.environ
 )
 hypothesis.settings.register_profile(
     "thorough",
