@@ -286,9 +286,17 @@ class VectorSpace:
 
     @cached_property
     def kernels(self) -> ModuleType | None:
-        """The compiled loops, where they are in use and have a version for these vectors."""
+        """The compiled loops, where they are in use and have a version for vectors like these."""
         mine = not self.gathers and self.dtype in (np.float64, np.float32)
         return _compiled if mine else None
+
+    def _kernels_for(self, *arrays: Array) -> ModuleType | None:
+        """Return the compiled loops if they have a version for just these arrays."""
+        if self.kernels is None:
+            return None
+        # A block of rows must lie in memory row by row; a vector may have any stride.
+        fit = all(a.dtype == self.dtype and (a.ndim == 1 or a.flags.c_contiguous) for a in arrays)
+        return self.kernels if fit else None
 
     @property
     def product_eps(self) -> float:
@@ -410,7 +418,7 @@ class VectorSpace:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.wide is None:
                 return self.from_host(coefficients) @ rows
-            if self.kernels is not None:
+            if len(coefficients) and self._kernels_for(rows) is not None:
                 return self.combine_and_add(coefficients, rows, 0.0, rows[0], multiply=False)[0]
             weights = self.from_host(coefficients, self.wide)
             chunks = [weights @ self._widen(rows[:, c]) for c in self._chunks(rows.shape[0])]
@@ -430,9 +438,10 @@ class VectorSpace:
         wide = self.dtype if self.wide is None else self.wide
         weights, s = np.ascontiguousarray(coefficients, dtype=wide), np.empty(v.shape, v.dtype)
         products = np.zeros(rows.shape[0], dtype=wide) if multiply else None
-        if self.kernels is not None:
+        loops = self._kernels_for(rows, v)
+        if loops is not None:
             out = np.empty(0) if products is None else products
-            self.kernels.combine(weights, rows, alpha, v, s, out, multiply)
+            loops.combine(weights, rows, alpha, v, s, out, multiply)
             return s, products
         with np.errstate(over="ignore", invalid="ignore"):
             for c in self._chunks(rows.shape[0]):
@@ -567,17 +576,19 @@ class VectorSpace:
     def _dot(self, a: Array, b: Array) -> Any:
         if self.wide is None:
             return a @ b
-        if self.kernels is not None:
-            return self.kernels.dot(a, b)
+        loops = self._kernels_for(a, b)
+        if loops is not None:
+            return loops.dot(a, b)
         widen = self._widen
         return sum(widen(a[c]) @ widen(b[c]) for c in self._chunks(1))
 
     def _products(self, rows: Array, v: Array) -> Array:
         if self.wide is None:
             return rows @ v
-        if self.kernels is not None:
+        loops = self._kernels_for(rows, v)
+        if loops is not None:
             out = np.zeros(rows.shape[0])
-            self.kernels.products(rows, v, out)
+            loops.products(rows, v, out)
             return out
         total = self.xp.zeros(rows.shape[0], dtype=self.wide, **self._placement())
         for c in self._chunks(rows.shape[0]):

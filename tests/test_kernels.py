@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve import minimize
+from qnsolve import PartialSpectrum, minimize
 from qnsolve.array import VectorSpace
 from tests.tolerances import EPS
 
@@ -106,3 +106,17 @@ def test_only_numpy_in_its_two_precisions(compiled):
     strict = pytest.importorskip("array_api_strict")
     assert VectorSpace.of(strict.zeros(3)).kernels is None
     assert VectorSpace.of(np.zeros(3, dtype=np.longdouble)).kernels is None
+
+
+def test_other_arrays_than_the_loops_are_made_for_are_left_to_numpy(compiled):
+    rows, v, c = data(300, 4, np.float32)
+    space = VectorSpace.of(v)
+    exact = rows.astype(np.float64)
+    for block in (np.asfortranarray(rows), exact):
+        np.testing.assert_allclose(space.products(block, v), exact @ v, rtol=1e-12)
+        np.testing.assert_allclose(space.combine(c, block), c @ exact, rtol=1e-5, atol=1e-6)
+    nothing = space.combine(np.empty(0), rows[:0])
+    np.testing.assert_array_equal(nothing, np.zeros(300))
+    # A dense matrix has a spectrum in float64, and may be multiplied with a narrow vector.
+    B = PartialSpectrum.from_dense(np.diag([1.0, 2.0, 3.0]).astype(np.float32))
+    np.testing.assert_allclose(B @ np.ones(3, np.float32), [1.0, 2.0, 3.0], rtol=1e-6)
