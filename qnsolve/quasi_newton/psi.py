@@ -186,9 +186,15 @@ class PsiLSR1(LSR1):
     period : int, optional
         Pairs offered from one change of gamma to the next; twice the memory by default.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong.
+
     Notes
     -----
-    Storage m n floats.  An update costs 4 m n flops, a product 4 m n.
+    Storage m n floats.  An update costs 4 m n flops, a product 4 m n.  In a norm that changes it is
+    of little use: each change forgets all pairs.
 
     Examples
     --------
@@ -214,8 +220,11 @@ class PsiLSR1(LSR1):
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
-        if period is not None and period < 1:
-            raise ValueError(f"period must be at least 1, got {period!r}")
+        if period is not None:
+            if isinstance(period, bool) or not isinstance(period, int | np.integer):
+                raise TypeError(f"period must be an integer or None, got {type(period).__name__}")
+            if period < 1:
+                raise ValueError(f"period must be at least 1, got {period!r}")
         self._period = 2 * memory if period is None else period
         if isinstance(resolve_rule(gamma), GeneralisedEigenvalue):
             raise ValueError('gamma "eigenvalue" needs the pairs themselves; use LSR1')
@@ -233,6 +242,10 @@ class PsiLSR1(LSR1):
     def reset(self, gamma: float | None = None) -> None:
         super().reset(gamma)
         self._offered = 0
+
+    def rescale(self, factor: Array) -> None:
+        """Go over to other variables: without S and Y, by forgetting all pairs."""
+        self.reset(self._gamma)
 
     def snapshot(self) -> dict[str, Any]:
         return super().snapshot() | {"offered": self._offered}

@@ -118,6 +118,17 @@ def test_rule_that_needs_the_pairs_is_refused():
         PsiLSR1(3, gamma="eigenvalue")
     with pytest.raises(ValueError, match="period"):
         PsiLSR1(3, period=0)
+    with pytest.raises(TypeError, match="period"):
+        PsiLSR1(3, period=2.5)
+
+
+def test_other_variables_cost_all_pairs():
+    B = PsiLSR1(2, gamma=3.0)
+    s = np.array([1.0, 0.0])
+    assert B.update(s, -s).stored
+    B.rescale(np.array([2.0, 5.0]))
+    assert (B.n_pairs, B.gamma) == (0, 3.0)
+    np.testing.assert_array_equal(B @ s, 3.0 * s)
 
 
 @pytest.mark.parametrize("method", ["lsr1-tr", "lsr1-arc"])
