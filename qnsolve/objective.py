@@ -207,32 +207,11 @@ class Objective:
         def gradient_alone() -> tuple[Any, Array | None]:
             return 0.0, self._gradient_at(x, f, None)
 
-        f, g = self._in_one_crossing(both, wanted if together else None)
+        f, g = in_one_crossing(self.space, both, wanted if together else None)
         if not (at_start or math.isfinite(f)):
             return f, None
         if not together:
-            _, g = self._in_one_crossing(gradient_alone, wanted)
-        return f, g
-
-    def _in_one_crossing(
-        self,
-        evaluate: Callable[[], tuple[Any, Array | None]],
-        wanted: Callable[[Array], Wanted] | None,
-    ) -> tuple[float, Array | None]:
-        """Return ``evaluate()``, its number added up over the ranks, unless it fails on one."""
-        space, comm = self.space, self.space.comm
-        error: Exception | None = None
-        try:
-            f, g = evaluate()
-        except Exception as caught:
-            if comm is None:
-                raise
-            # The other ranks are about to add up: take part, and say in the same message why not.
-            error, f, g = caught, math.nan, space.zeros(space.length)
-        request = Wanted() if wanted is None else wanted(g)
-        failed, f = space.gather(request, [float(error is not None), f])
-        if failed and comm is not None:
-            raise_together(comm, error)
+            _, g = in_one_crossing(self.space, gradient_alone, wanted)
         return f, g
 
     def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:
@@ -328,6 +307,37 @@ class Objective:
             # Half of each before the sum, which then has the range of its terms.
             g = 0.5 * g + 0.5 * backward
             return g.astype(x.dtype)
+
+
+def in_one_crossing(
+    space: VectorSpace,
+    evaluate: Callable[[], tuple[Any, Array | None]],
+    wanted: Callable[[Array], Wanted] | None = None,
+) -> tuple[float, Array | None]:
+    """Return ``evaluate()``, its number added up over the ranks, unless it fails on one.
+
+    Parameters
+    ----------
+    space : VectorSpace
+    evaluate : callable
+        Returns a number and a vector, or None in its place.
+    wanted : callable, optional
+        The inner products that cross with the number, given the vector.
+    """
+    comm = space.comm
+    error: Exception | None = None
+    try:
+        f, g = evaluate()
+    except Exception as caught:
+        if comm is None:
+            raise
+        # The other ranks are about to add up: take part, and say in the same message why not.
+        error, f, g = caught, math.nan, space.zeros(space.length)
+    request = Wanted() if wanted is None else wanted(g)
+    failed, f = space.gather(request, [float(error is not None), f])
+    if failed and comm is not None:
+        raise_together(comm, error)
+    return f, g
 
 
 def _checked(fun: Any, x0: Any, jac: Any, comm: Comm | None) -> tuple[Array, tuple[int, ...], Any]:

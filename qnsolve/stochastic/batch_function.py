@@ -10,8 +10,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, Wanted
-from qnsolve.comm import agreed, raise_together
+from qnsolve.array import Array, VectorSpace
+from qnsolve.comm import agreed
+from qnsolve.objective import in_one_crossing
 from qnsolve.stochastic.border import Border
 
 LossAndGrad = Callable[[Array, Any], tuple[Any, Array]]
@@ -101,7 +102,11 @@ class BatchFunction:
         if alone is None:
             return self._evaluated(x, batch)[0]
         self.values += 1
-        return self._summed(lambda: (_number(alone(self._border.outside(x), batch)), None))[0]
+
+        def evaluate() -> tuple[float, None]:
+            return _number(alone(self._border.outside(x), batch)), None
+
+        return in_one_crossing(self._space, evaluate)[0]
 
     def forget(self) -> None:
         """Drop the batch before: the next step sees its own alone."""
@@ -138,11 +143,12 @@ class BatchFunction:
         self.gradients += 1
         inside, outside = self._border.inside, self._border.outside
 
-        def evaluate() -> tuple[float, Array]:
+        def evaluate() -> tuple[float, Array | None]:
             f, g = _pair(self.loss_and_grad(outside(x), batch))
             return _number(f), self._space.checked(inside(g), "the gradient")
 
-        return self._summed(evaluate)
+        f, g = in_one_crossing(self._space, evaluate)
+        return f, g
 
     def _product(self, part: Part, x: Array, v: Array) -> Array:
         space, inside, outside = self._space, self._border.inside, self._border.outside
@@ -160,21 +166,6 @@ class BatchFunction:
         h = math.sqrt(space.eps) * max(1.0, space.norm(x)) / length if length else 1.0
         _, shifted = self._evaluated(x + h * v, part.batch)
         return (shifted - self._value(part, x)[1]) / h
-
-    def _summed(self, evaluate: Callable[[], tuple[float, Any]]) -> tuple[float, Any]:
-        """Return ``evaluate()``, its number added up over the ranks, unless it fails on one."""
-        space, error = self._space, None
-        if space.comm is None:
-            return evaluate()
-        try:
-            f, g = evaluate()
-        except Exception as caught:
-            # The other ranks are about to add up: take part, and say in the same message why not.
-            error, f, g = caught, math.nan, None
-        failed, f = space.gather(Wanted(), [float(error is not None), f])
-        if failed:
-            raise_together(space.comm, error)
-        return f, g
 
 
 def _number(f: Any) -> float:
