@@ -305,8 +305,7 @@ def test_float32_rosenbrock(run):
     np.testing.assert_allclose(result.x, 1.0, atol=0.05)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(8,), (2, 4)])
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (8,)), ("float64", (2, 4))])
 def test_array_libraries(run, xp, dtype, shape):
     """The same iterates, and results of the library, dtype, device and shape of x0."""
     problem = get_problem("broyden-tridiagonal", 8)
