@@ -8,7 +8,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qnsolve import LBFGS, HybridLSR1
-from qnsolve.quasi_newton.hybrid import FLOOR, LEAST_COSINE, SATISFIED, SKIP_SMALL, SMALL
+from qnsolve.quasi_newton.hybrid import (
+    FLOOR,
+    LEAST_COSINE,
+    RE_APPLIED,
+    SATISFIED,
+    SKIP_SMALL,
+    SMALL,
+    sr1_updates,
+)
 from qnsolve.quasi_newton.scaling import LengthRatio, Smoothed
 from tests.strategies import log_uniform, orthogonal, pair_streams, seeds
 from tests.tolerances import EPS, compact_tolerance
@@ -125,6 +133,30 @@ def test_products_solutions_and_diagonal_are_those_of_the_dense_matrix(stream):
     shift = 2.0 * size  # the newest pair may have made B indefinite
     x = B.solve(v, shift=shift)
     np.testing.assert_allclose(dense @ x + shift * x, v, rtol=0, atol=tolerance / size * stream.n)
+
+
+@pytest.mark.parametrize(("n", "re_applied"), [(SMALL, 8), (SMALL + 1, RE_APPLIED)])
+def test_pairs_that_are_re_applied_by_default(n, re_applied):
+    """All of them up to n = 12, above only the newest three."""
+    pairs = quadratic_pairs(n, 8, 0, least=-1.0)
+    default, same, other = (
+        HybridLSR1(n, memory=8, negative="keep", **options)
+        for options in ({}, {"re_applied": re_applied}, {"re_applied": 8 + RE_APPLIED - re_applied})
+    )
+    for s, y in pairs:
+        for B in (default, same, other):
+            B.update(s, y)
+    np.testing.assert_array_equal(default.to_dense(), same.to_dense())
+    assert np.abs(default.to_dense() - other.to_dense()).max() > 1e-3
+
+
+def test_sr1_leaves_what_is_satisfied_to_rounding():
+    """|v| is 1e-13 of |y| here and of |Bs|, and v's far from 0: only the size tells."""
+    B, s = np.diag([1.0, 2.0, 3.0]), np.array([1.0, -1.0, 2.0])
+    y = B @ s * (1.0 + 1e-13)
+    S, Y = s[:, None], y[:, None]
+    np.testing.assert_array_equal(sr1_updates(B, S, Y, SKIP_SMALL), B)
+    assert np.abs(sr1_updates(B, S, Y + 1e-9, SKIP_SMALL) - B).max() > 0.0
 
 
 def test_sweeps_approach_all_secant_equations():

@@ -221,6 +221,14 @@ def test_first_pair_that_meets_its_own_gamma_is_stored_with_the_one_before():
     assert H.gamma == 3.0
 
 
+def test_rule_sees_gamma_and_not_its_inverse():
+    H = InverseLSR1(2, gamma="smoothed", initial_gamma=3.0)
+    assert H.update(np.array([1.0, 0.0]), np.array([1.0, 1.0])).stored
+    assert H.gamma == 3.0
+    assert H.update(np.array([0.0, 1.0]), np.array([1.0, 5.0])).stored
+    assert H.gamma == pytest.approx(np.sqrt(3.0 * 26.0 / 5.0), rel=4 * EPS)
+
+
 def test_reset():
     H = InverseLSR1(3, memory=2, initial_gamma=5.0)
     H.update(np.array([1.0, 0.0, 1.0]), np.array([2.0, 1.0, 0.0]))

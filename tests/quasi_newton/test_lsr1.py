@@ -128,6 +128,23 @@ def test_solve_inverts(stream, shift):
     assert residual <= 1e-8 * inner_condition(B) * size
 
 
+def test_refinement_takes_off_half_of_the_residual():
+    """Steps that hardly turn, and a gamma far from the curvature: the first solution is poor."""
+    ratios = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(5, 60))
+        A = rng.standard_normal((n, n))
+        A, b, s = A + A.T, rng.standard_normal(n), rng.standard_normal(n)
+        B = LSR1(n, memory=4, gamma=10 ** rng.uniform(-4, 4))
+        for _ in range(8):
+            s = s + 10 ** rng.uniform(-6, 0) * rng.standard_normal(n)
+            B.update(s, A @ s)
+        residuals = [np.linalg.norm(b - B @ x) for x in (B.solve(b), B.spectrum().solve(b))]
+        ratios.append(residuals[0] / residuals[1])
+    assert np.median(ratios) < 0.75
+
+
 def test_solve_of_a_singular_matrix():
     B = LSR1(3, gamma=2.0)
     with pytest.raises(np.linalg.LinAlgError, match="singular"):
@@ -152,6 +169,13 @@ def test_refusals(s, y, status):
     assert status.value
     assert B.n_pairs == 0
     np.testing.assert_array_equal(B.to_dense(), 3.0 * np.eye(2))
+
+
+@pytest.mark.parametrize(("cosine", "stored"), [(1.5e-8, True), (0.7e-8, False)])
+def test_least_denominator(cosine, stored):
+    """The published constant, 1e-8, for the cosine of s and y - Bs."""
+    y = 3.0 * np.eye(2)[0] + np.array([cosine, 1.0])
+    assert LSR1(2, gamma=3.0).update(np.array([1.0, 0.0]), y).stored == stored
 
 
 def test_refused_pair_changes_nothing():

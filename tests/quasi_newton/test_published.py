@@ -60,6 +60,12 @@ def test_sc_bound_is_absolute():
     assert ScLSR1(4, gamma=1.0, least=1e-20).update(s, 1e-11 * y + s).stored
 
 
+def test_sc_product_is_that_of_the_residual():
+    """s = 2 e1, y = 6 e1 + 3 e2, gamma = 3: s'(y - gamma s) is 0, and the pair is refused."""
+    assert not ScLSR1(4, gamma=3.0, least=0.0).update(2.0 * E[0], 6.0 * E[0] + 3.0 * E[1]).stored
+    assert ScLSR1(4, gamma=3.0, least=0.0).update(2.0 * E[0], 7.0 * E[0] + 3.0 * E[1]).stored
+
+
 def test_arcs_code_lacks_gamma_on_the_pairs_only():
     rng = np.random.default_rng(0)
     right, wrong = LSR1(6, memory=3, gamma=1.5), ArcsCodeLSR1(6, memory=3, gamma=1.5)
