@@ -141,24 +141,22 @@ class BatchFunction:
 
     def _evaluated(self, x: Array, batch: Any) -> tuple[float, Array]:
         self.gradients += 1
-        inside, outside = self._border.inside, self._border.outside
 
         def evaluate() -> tuple[float, Array | None]:
-            f, g = _pair(self.loss_and_grad(outside(x), batch))
-            return _number(f), self._space.checked(inside(g), "the gradient")
+            f, g = _pair(self.loss_and_grad(self._border.outside(x), batch))
+            return _number(f), self._own(g, "the gradient")
 
         f, g = in_one_crossing(self._space, evaluate)
         return f, g
 
     def _product(self, part: Part, x: Array, v: Array) -> Array:
-        space, inside, outside = self._space, self._border.inside, self._border.outside
-        hessp = self._hessp
+        space, outside, hessp = self._space, self._border.outside, self._hessp
         if hessp is not None:
             self.products += 1
 
             def multiply() -> Array:
                 product = hessp(outside(x), outside(v), part.batch)
-                return space.checked(inside(product), "the product of hessp")
+                return self._own(product, "the product of hessp")
 
             return agreed(space.comm, multiply)
         length = space.norm(v)
@@ -166,6 +164,11 @@ class BatchFunction:
         h = math.sqrt(space.eps) * max(1.0, space.norm(x)) / length if length else 1.0
         _, shifted = self._evaluated(x + h * v, part.batch)
         return (shifted - self._value(part, x)[1]) / h
+
+    def _own(self, v: Any, name: str) -> Array:
+        """Return a copy of what a callable gave: it may use the memory for the next one."""
+        v = self._space.checked(self._border.inside(v), name)
+        return v.copy() if isinstance(v, np.ndarray) else self._space.xp.astype(v, v.dtype)
 
 
 def _number(f: Any) -> float:

@@ -18,7 +18,8 @@ from qnsolve.stochastic.reach import Radius, Reach, Weight
 from qnsolve.subproblem.model import SubproblemResult
 
 ValueAndGrad = Callable[[Array], tuple[float, Array]]
-"""``value_and_grad(x) -> (f, g)`` on one batch, with f a float."""
+"""``value_and_grad(x) -> (f, g)`` on one batch, with f a float and g an array that nobody writes to
+afterwards."""
 
 
 class StepInfo(NamedTuple):

@@ -110,7 +110,8 @@ def train(
     ----------
     loss_and_grad : callable
         ``loss_and_grad(params, batch) -> (loss, gradient)``, the mean over the batch with all
-        penalties, such as weight decay, in both.  Called with `params` that it must not change.
+        penalties, such as weight decay, in both.  Called with `params` that it must not change; the
+        gradient may be the same array each time.
     params : array, shape (n,)
         Where to start: flat, real floating, of any array library.
     batches : MiniBatches, sequence or iterable
