@@ -203,6 +203,21 @@ def test_float32_stays_float32():
     assert full_loss(result.params.astype(float)) < full_loss(start())
 
 
+@pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-tr", "lsr1-arc"])
+def test_more_pairs_than_variables_in_float32(method):
+    """Rows rounded to float32 look independent; there is still no direction off all of them."""
+    curvature = np.array([1.0, -2.0, 3.0])
+
+    def loss_and_grad(x, batch):
+        y = x.astype(float) - batch
+        return 0.5 * y @ (curvature * y), (curvature * y).astype(np.float32)
+
+    for norm, size in (("adam", 0.0), ("adam", 1e-30), ("l2", 1.0)):
+        params = np.full(3, size, np.float32)
+        result = train(loss_and_grad, params, [0.0, 0.1], method=method, norm=norm, epochs=3)
+        assert np.isfinite(result.params).all()
+
+
 def test_no_epoch():
     result = train(net_loss, start(), MiniBatches(*samples(), **SMALL), epochs=0)
     assert (result.params == start()).all()
