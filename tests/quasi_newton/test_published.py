@@ -61,9 +61,10 @@ def test_sc_bound_is_absolute():
 
 
 def test_sc_product_is_that_of_the_residual():
-    """s = 2 e1, y = 6 e1 + 3 e2, gamma = 3: s'(y - gamma s) is 0, and the pair is refused."""
-    assert not ScLSR1(4, gamma=3.0, least=0.0).update(2.0 * E[0], 6.0 * E[0] + 3.0 * E[1]).stored
-    assert ScLSR1(4, gamma=3.0, least=0.0).update(2.0 * E[0], 7.0 * E[0] + 3.0 * E[1]).stored
+    """s = e1 / 20, y - gamma s = e1 / 10: the product, 0.005, is below 1e-8 times the bound."""
+    s, y = 0.05 * E[0], (3.0 * 0.05 + 0.1) * E[0]
+    assert not ScLSR1(4, gamma=3.0, least=1e6).update(s, y).stored
+    assert ScLSR1(4, gamma=3.0, least=4e5).update(s, y).stored
 
 
 def test_arcs_code_lacks_gamma_on_the_pairs_only():
