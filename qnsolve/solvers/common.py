@@ -308,7 +308,7 @@ def starting_radius(x_norm: float, f: float, g_norm: float, reach: Reach = CAUTI
 
 def first_gamma(g_norm: float, length: float) -> float:
     """Return the gamma with which the minimiser of the first model has the length asked for."""
-    gamma = g_norm / length
+    gamma = g_norm / length if length else math.inf
     # The inverse form starts from 1 / gamma.
     return gamma if 0.0 < gamma < math.inf and 1.0 / gamma < math.inf else 1.0
 

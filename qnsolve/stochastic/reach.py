@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 from qnsolve.options import CubicOptions
@@ -102,7 +103,9 @@ class Weight:
         length = options.initial_rate * (gradient_norm or 1.0)
         # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
         self.first_length = 2.0 * length
-        weight = options.initial_weight or (gradient_norm or 1.0) / (2.0 * length**2)
+        square = 2.0 * (length * length)
+        by_length = (gradient_norm or 1.0) / square if square else math.inf
+        weight = options.initial_weight or by_length
         self._scale = Scale(within_range(weight), length)
 
     @property

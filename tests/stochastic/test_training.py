@@ -218,6 +218,22 @@ def test_more_pairs_than_variables_in_float32(method):
         assert np.isfinite(result.params).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unit", [1e-300, 1e-165, 1e160, 1e300])
+@pytest.mark.parametrize("rate", [1e-200, 1e-3, 1e200])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_first_steps_beyond_the_range(method, unit, rate):
+    """The square of their length, or the length, is 0 or infinite: no exception, a finite point."""
+
+    def loss_and_grad(x, batch):
+        with np.errstate(all="ignore"):
+            return 0.5 * unit * (x @ x), unit * x
+
+    arguments = {"norm": "l2", "initial_rate": rate, "epochs": 2}
+    result = train(loss_and_grad, np.ones(3), [None], method=method, **arguments)
+    assert np.isfinite(result.params).all()
+
+
 def test_no_epoch():
     result = train(net_loss, start(), MiniBatches(*samples(), **SMALL), epochs=0)
     assert (result.params == start()).all()
