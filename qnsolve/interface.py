@@ -85,7 +85,9 @@ def minimize(
         With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
         ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
         (:class:`qnsolve.Status`), ``success``, ``message``, ``n_pairs``, ``skipped``,
-        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.
+        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  "newton-tr" adds
+        ``nhev``, its products with the Hessian, "lsr1-ls" ``n_modified``, its iterations along
+        another direction than -Hg.
 
     Raises
     ------

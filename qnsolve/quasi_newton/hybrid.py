@@ -1,9 +1,9 @@
 """SR1 re-applied on an L-BFGS matrix that is built from the same pairs.
 
-Off the span of S, pure L-SR1 with fewer pairs than variables invents curvature: for a quadratic of
-curvature theta along a step it has gamma + gamma |r|^2 / (theta (theta - gamma)) off it, where r is
-what the step shares with the rest, negative for theta < gamma.  BFGS updates add none.  So the
-matrix starts from them, and SR1 corrects what it can on top.
+Off the span of S, pure L-SR1 with fewer pairs than variables invents curvature.  For a quadratic of
+curvature theta along a unit step s, Hs = theta s + r, it has along r / |r|, made conjugate to s,
+gamma + gamma |r|^2 / (theta (theta - gamma)), which is negative where theta is a little less than
+gamma; BFGS has gamma there.  So the matrix starts from BFGS, and SR1 corrects what it can on top.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ class GeneralisedEigenvalue:
 
     With A = L + D + L' the lower triangle of S'Y mirrored and ``lam`` the smallest eigenvalue of
     ``A z = lam S'S z``, gamma is ``lam / 2`` where lam > 0 and ``3 lam / 2`` where it is not.  Then
-    A - gamma S'S is positive definite and gamma is the smallest eigenvalue of B.
+    A - gamma S'S is positive definite and gamma is the smallest eigenvalue of B, unless the floor
+    lifts gamma above a small lam > 0.
 
     Parameters
     ----------

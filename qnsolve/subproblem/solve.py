@@ -62,7 +62,7 @@ def solve_trs(
     another radius use ``result.model.trust_region(radius, norm)``, which is O(m).
 
     A DiagonalNorm is exact by the change of variables p = A^{1/2} s where B is dense, or a
-    ScaledMatrix in the same metric (B0 = gamma A).  For any other B the transformed matrix has no
+    ScaledMatrix made with that very object (B0 = gamma A).  For any other B the matrix there has no
     partial spectrum, and the problem is solved by :func:`gltr`, with products by B, preconditioned
     by the norm: as exact as its tolerance, which its certificate shows.  A ScaledMatrix has its
     eigenvectors in its own metric: with it "shape-inf" and "shape-2" are norms of p.
