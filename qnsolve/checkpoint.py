@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -41,7 +42,7 @@ def save(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
     text = {"version": VERSION, "tree": _without_arrays(tree, "", arrays, foreign)}
     text["foreign"] = foreign
     entries: dict[str, Any] = {_TEXT: np.array(json.dumps(text)), **arrays}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
+    handle, name = _make_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, **entries)
@@ -52,6 +53,22 @@ def save(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def save_or_warn(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
+    """Write as :func:`save` does; where the disk refuses, warn: a run is worth more than its file.
+
+    The file of before, if any, is still there then.
+    """
+    try:
+        save(path, tree)
+    except OSError as failure:
+        warnings.warn(
+            f"the checkpoint {os.fspath(path)} could not be written ({failure.strerror or failure})"
+            "; the run goes on",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def load(path: str | os.PathLike[str], space: VectorSpace) -> dict[str, Any]:
@@ -91,17 +108,29 @@ def prepare(path: str | os.PathLike[str]) -> bool:
     Raises
     ------
     ValueError
-        If there is no folder to write to, or `path` is one.
+        If there is no folder to write to, `path` is one or a device, or no file of such a name can
+        be made there.
     """
     place = Path(os.path.realpath(path))
     if not place.parent.is_dir() or not os.access(place.parent, os.W_OK):
         raise ValueError(f"checkpoint must lie in a folder that can be written to, got {path}")
-    if place.is_dir():
-        raise ValueError(f"checkpoint must be a file, {path} is a folder")
+    # Those of os.path answer for names that the system refuses, too.
+    if os.path.exists(place) and not os.path.isfile(place):
+        what = "a folder" if os.path.isdir(place) else "a device or pipe"
+        raise ValueError(f"checkpoint must be a file, {path} is {what}")
     left_over = re.compile(re.escape(place.name) + r"\.[a-z0-9_]{8}\.tmp")
     for entry in place.parent.iterdir():
         if left_over.fullmatch(entry.name):
             entry.unlink(missing_ok=True)
+    # Rights are not all that can be in the way.
+    try:
+        handle, name = _make_beside(place)
+    except OSError as error:
+        raise ValueError(
+            f"checkpoint must be a file that can be made, got {path}: {error.strerror}"
+        ) from error
+    os.close(handle)
+    Path(name).unlink(missing_ok=True)
     return place.exists()
 
 
@@ -187,6 +216,11 @@ def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
     if set(value) == {"array"}:
         return arrays[value["array"]]
     return {key: _with_arrays(item, arrays) for key, item in value.items()}
+
+
+def _make_beside(path: Path) -> tuple[int, str]:
+    """Open a new file in the folder of `path`; return its handle and name."""
+    return tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -276,10 +276,20 @@ def test_ranks_are_refused(path):
         qnsolve.minimize(never, PROBLEM.x0, jac=True, comm=Serial(), options={"checkpoint": path})
 
 
-@pytest.mark.parametrize("place", ["nowhere/run.npz", "."])
-def test_a_place_that_cannot_be_written_to_is_refused(place, tmp_path):
-    with pytest.raises(ValueError, match="checkpoint must "):
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere/run.npz", "lie in a folder that can be written to"),
+        (".", "be a file, .* is a folder"),
+        ("pipe", "be a file, .*pipe is a device or pipe"),
+        (300 * "x", "be a file that can be made, got .*: File name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused(place, words, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=f"checkpoint must {words}"):
         run(never, checkpoint=tmp_path / place)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_damage_is_noticed(path):
@@ -318,6 +328,17 @@ def test_a_failed_write_hides_no_error(path, monkeypatch):
     with pytest.raises(Unplugged) as caught:
         run(Fun(last=5), checkpoint=path)
     assert caught.value.__notes__ == ["The checkpoint could not be written: disk full"]
+    assert not list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize("options", [{"checkpoint_every": 1}, {}])
+def test_a_failed_write_ends_no_run(options, path, monkeypatch):
+    """Nor does it cost the result at the end."""
+    expected = run(Fun())
+    monkeypatch.setattr(os, "replace", fail)
+    words = r"the checkpoint .*run\.npz could not be written \(disk full\); the run goes on"
+    with pytest.warns(RuntimeWarning, match=words):
+        assert_same(run(Fun(), checkpoint=path, **options), expected)
     assert not list(path.parent.iterdir())
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, Protocol
 
-from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save
+from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save, save_or_warn
 from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
 
@@ -111,7 +111,7 @@ class Checkpoint:
             yield
         except BaseException as error:
             try:
-                self.write()
+                self.write(save)
             except OSError as failure:
                 error.add_note(f"The checkpoint could not be written: {failure}")
             raise
@@ -126,11 +126,11 @@ class Checkpoint:
             self.write()
         self._passed += 1
 
-    def write(self) -> None:
+    def write(self, writer: Callable[[str, dict[str, Any]], None] = save_or_warn) -> None:
         """Write the state to the file, if the parts belong together."""
         if self._noted is None:
             return
         parts = {name: part.snapshot() for name, part in self._owners.items()}
         state = {**parts, **self._noted}
-        save(self._path, {"identity": self._identity, "state": state})
+        writer(self._path, {"identity": self._identity, "state": state})
         self._passed, self._written = 0, time.monotonic()

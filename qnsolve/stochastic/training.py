@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
-from qnsolve.checkpoint import in_words, load, prepare, save
+from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
 from qnsolve.comm import Comm, agreed, as_comm, each
 from qnsolve.stochastic.author_code import AuthorSolver
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
@@ -223,12 +223,12 @@ def train(
                 if step_callback is not None:
                     run.tell(step_callback, run.progress())
                 if checkpoint_every and run.steps % checkpoint_every == 0 and checkpoint:
-                    save(checkpoint, run.snapshot())
+                    save_or_warn(checkpoint, run.snapshot())
             # 6. The next epoch.
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             if checkpoint is not None:
-                save(checkpoint, run.snapshot())
+                save_or_warn(checkpoint, run.snapshot())
             if callback is not None and shown is not None:
                 run.tell(callback, shown)
     except StopIteration:

@@ -115,6 +115,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
 
 
+def test_a_failed_write_ends_no_run(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk")
+
+    expected = run()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.warns(RuntimeWarning, match=r"could not be written \(disk\); the run goes on"):
+        assert_same(run(checkpoint=tmp_path / "run.npz", checkpoint_every=2), expected)
+
+
 def test_values_go_round(tmp_path):
     path = tmp_path / "tree.npz"
     tree = {
