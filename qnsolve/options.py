@@ -288,8 +288,9 @@ class ModelOptions(SolverOptions):
     ----------
     gamma : float, str or callable
         Curvature of the model off the stored pairs, B0 = gamma I (gamma A in the norm of A): a
-        number, the name of a rule or a rule (:mod:`qnsolve.quasi_newton.scaling`).  Default
-        "window-max" (ACM Algorithm 1030).
+        number, a rule or its name, one of "latest", "smoothed", "length-ratio", "window-max" and
+        "eigenvalue" (:mod:`qnsolve.quasi_newton.scaling`).  Default "window-max" (ACM Algorithm
+        1030).
     store_rejected : bool or "near"
         Offer the pair of a rejected step to the memory too: it says where the model was wrong.
         True is Algorithm 6.2 of Nocedal and Wright (2006).  Default "near": unless f grew by more
@@ -531,8 +532,8 @@ class LineSearchOptions(SolverOptions):
     Parameters
     ----------
     gamma : float, str or callable
-        Curvature off the stored pairs, H0 = I / gamma: a number, the name of a rule or a rule
-        (:mod:`qnsolve.quasi_newton.scaling`).  Default "window-max".
+        Curvature off the stored pairs, H0 = I / gamma: a number, a rule or its name, as in
+        :class:`ModelOptions`.  Default "window-max".
     initial_step : float, > 0 and finite, or None
         Euclidean length of the first trial step.  Default None: with a constant gamma that of
         g / gamma, else chosen from x0, f and g there.

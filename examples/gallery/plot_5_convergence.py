@@ -59,8 +59,7 @@ figure
 # asks who is how far behind the best, the right one what is solved within a budget.
 #
 # These are the small problems that ship with the package, too few to rank solvers by: measured
-# figures over hundreds of problems, and how they were taken, are in :doc:`/measurements` and
-# :doc:`/decisions`.
+# figures over hundreds of problems, and how they were taken, are in :doc:`/benchmarks`.
 
 names = [
     "extended-rosenbrock",

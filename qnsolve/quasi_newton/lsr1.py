@@ -36,8 +36,8 @@ class LSR1(CompactMatrix):
     memory : int, default 10
         Largest number m of pairs; may exceed n.
     gamma : float, str or callable, default "window-max"
-        Rule for gamma: a number keeps it constant, "latest", "window-max" and "eigenvalue" are
-        the rules of :mod:`qnsolve.quasi_newton.scaling`.
+        Rule for gamma: a number keeps it constant; "latest", "smoothed", "length-ratio",
+        "window-max" and "eigenvalue" are the rules of :mod:`qnsolve.quasi_newton.scaling`.
     initial_gamma : float, default 1
         gamma until the first pair is stored; a constant gamma overrides it.
     skip : float, default 1e-8

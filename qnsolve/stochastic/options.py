@@ -130,7 +130,8 @@ class MatrixOptions(StepOptions):
         Number of pairs (s, y) kept.  Default 20.
     matrix : callable
         ``matrix(gradient, options, initial_gamma)`` (:mod:`qnsolve.solvers.matrices`).  Default:
-        HybridLSR1, without the negative eigenvalues of old pairs.
+        HybridLSR1 with three pairs re-applied, and none where that would bring a negative
+        eigenvalue, whatever the newest pair: it is positive definite.
     gamma : float, str or callable
         Curvature of the model off the pairs, B0 = gamma A: a number, the name of a rule or a rule
         (:mod:`qnsolve.quasi_newton.scaling`).  Default ``PartOfLatest(0.5)``.
@@ -220,6 +221,8 @@ class LSR1StepOptions(TrustRegionStepOptions):
 @dataclass(frozen=True, kw_only=True)
 class CubicStepOptions(MatrixOptions):
     """Options of "lsr1-arc", adaptive cubic regularisation, on top of :class:`MatrixOptions`.
+
+    Defaults that differ: `matrix` is LSR1, and `gamma` "eigenvalue", as in "lsr1-tr".
 
     Parameters
     ----------
