@@ -98,6 +98,10 @@ class Progress:
 Callback = Callable[[Progress], Any]
 
 
+class StoppedByCallback(Exception):
+    """A callback has asked for the end; what other callables raise is not taken for that."""
+
+
 class Run:
     """Where a run stands between two steps.
 
@@ -189,7 +193,7 @@ class Run:
         return (epochs - self.epoch) * len(self._stream.source) - self.number
 
     def tell(self, callback: Callback, progress: Progress) -> None:
-        """Call `callback`; raise StopIteration where it does so on any rank."""
+        """Call `callback`; raise StoppedByCallback where it raises StopIteration on any rank."""
         stop = False
 
         def call() -> None:
@@ -201,7 +205,7 @@ class Run:
 
         agreed(self._space.comm, call)
         if self._space.any(stop):
-            raise StopIteration
+            raise StoppedByCallback
 
     def progress(self) -> Progress:
         """Return what a callback is shown after a step."""

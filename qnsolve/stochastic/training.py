@@ -32,7 +32,7 @@ from qnsolve.stochastic.options import (
     StepOptions,
     TrustRegionStepOptions,
 )
-from qnsolve.stochastic.run import Callback, Run, TrainResult
+from qnsolve.stochastic.run import Callback, Run, StoppedByCallback, TrainResult
 from qnsolve.stochastic.step import ModelSolver
 
 METHODS: dict[str, type[StepOptions]] = {
@@ -133,7 +133,8 @@ def train(
         `batches` that can be asked for by number: MiniBatches, a sequence, or an object with
         ``__len__`` and ``part(epoch, number)``.
     checkpoint_every : int, >= 1, optional
-        Write after so many steps, besides at the end of every epoch.
+        Write after so many steps, besides at the end of every epoch and where `step_callback` ends
+        the run.
     progress : bool, optional
         Show a progress bar, which needs tqdm.  Default: on a terminal, if tqdm is installed.
     comm : qnsolve.comm.Comm or mpi4py communicator, optional
@@ -209,6 +210,11 @@ def train(
         run.identity = _identity(method, solver.options, params, numbered)
         if prepare(checkpoint):
             run.restore(load(checkpoint, space))
+
+    def write() -> None:
+        if checkpoint is not None:
+            save_or_warn(checkpoint, run.snapshot())
+
     bar = _progress_bar(False if comm is not None and comm.rank else progress, epochs)
     message = f"all of {epochs} epochs are done"
     try:
@@ -219,19 +225,22 @@ def train(
                 # 4. A step on the next batch, and what it teaches.
                 run.step(batch)
                 bar.advance(run)
-                # 5. Tell, and write down.
+                # 5. Write down, and tell.
+                if checkpoint_every and run.steps % checkpoint_every == 0:
+                    write()
                 if step_callback is not None:
-                    run.tell(step_callback, run.progress())
-                if checkpoint_every and run.steps % checkpoint_every == 0 and checkpoint:
-                    save_or_warn(checkpoint, run.snapshot())
+                    try:
+                        run.tell(step_callback, run.progress())
+                    except BaseException:
+                        write()  # the step is done, whatever the callback raises
+                        raise
             # 6. The next epoch.
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
-            if checkpoint is not None:
-                save_or_warn(checkpoint, run.snapshot())
+            write()
             if callback is not None and shown is not None:
                 run.tell(callback, shown)
-    except StopIteration:
+    except StoppedByCallback:
         message = "stopped by the callback"
     finally:
         bar.close()

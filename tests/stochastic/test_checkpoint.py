@@ -59,9 +59,22 @@ def test_killed_in_the_middle_of_an_epoch(method, tmp_path):
 def test_broken_off_anywhere(overlap, norm, steps, tmp_path):
     options = {"overlap": overlap, "norm": norm, "memory": 4}
     path = tmp_path / "run.npz"
-    run(checkpoint=path, checkpoint_every=1, step_callback=stop_after(steps + 1), **options)
+    run(checkpoint=path, step_callback=stop_after(steps), **options)
     assert checkpoint.load(path, VectorSpace.of(start()))["steps"] == steps
     assert_same(run(checkpoint=path, **options), run(**options))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, KeyError])
+def test_a_callback_that_raises_loses_no_step(error, tmp_path):
+    def fail(progress):
+        if progress.step == 9:
+            raise error
+
+    path = tmp_path / "run.npz"
+    with pytest.raises(error):
+        run(checkpoint=path, step_callback=fail)
+    assert checkpoint.load(path, VectorSpace.of(start()))["steps"] == 9
+    assert_same(run(checkpoint=path), run())
 
 
 def test_more_epochs_go_on_from_the_end(tmp_path):

@@ -185,6 +185,18 @@ def test_stop_iteration_ends_the_run_and_other_errors_pass(name):
         train(net_loss, start(), batches, epochs=3, **{name: fail})
 
 
+def test_stop_iteration_of_the_loss_comes_through():
+    """As from a next() in it; it is no wish of a callback."""
+    raised = StopIteration("mine")
+
+    def fail(x, batch):
+        raise raised
+
+    with pytest.raises(StopIteration) as caught:
+        train(fail, start(), [None])
+    assert caught.value is raised
+
+
 def test_a_generator_function_of_batches_is_run_through_once_an_epoch():
     class Loader:
         def __iter__(self):
