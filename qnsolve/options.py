@@ -533,7 +533,7 @@ class LineSearchOptions(SolverOptions):
     ----------
     gamma : float, str or callable
         Curvature off the stored pairs, H0 = I / gamma: a number, a rule or its name, as in
-        :class:`ModelOptions`.  Default "window-max".
+        :class:`qnsolve.options.ModelOptions`.  Default "window-max".
     initial_step : float, > 0 and finite, or None
         Euclidean length of the first trial step.  Default None: with a constant gamma that of
         g / gamma, else chosen from x0, f and g there.
