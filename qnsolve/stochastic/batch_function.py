@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import array_api_compat
@@ -172,10 +173,17 @@ class BatchFunction:
 
 
 def _number(f: Any) -> float:
+    if isinstance(f, Real):
+        return float(f)
+    if not array_api_compat.is_array_api_obj(f):
+        raise TypeError(f"the loss must be one real number, got {type(f).__name__}")
+    if math.prod(f.shape) != 1:
+        raise ValueError(f"the loss must be one number, got shape {tuple(f.shape)}")
+    xp = array_api_compat.array_namespace(f)
+    if not xp.isdtype(f.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"the loss must be real, got dtype {f.dtype}")
     value = f.detach() if array_api_compat.is_torch_array(f) else f
-    if np.ndim(value) != 0 and math.prod(value.shape) != 1:
-        raise ValueError(f"the loss must be one number, got shape {tuple(value.shape)}")
-    return float(value)
+    return float(xp.reshape(value, ()))
 
 
 def _pair(values: Any) -> tuple[Any, Array]:

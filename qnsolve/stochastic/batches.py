@@ -220,7 +220,7 @@ def stream_of(batches: Any) -> ResumableBatches | StreamedBatches:
     TypeError
         If it is not iterable, or only once.
     ValueError
-        If there is no batch.
+        If there is no batch, as far as can be told before the first epoch.
     """
     if hasattr(batches, "part") and hasattr(batches, "__len__"):
         source: BatchSource = batches
@@ -228,6 +228,8 @@ def stream_of(batches: Any) -> ResumableBatches | StreamedBatches:
         source = FixedBatches(batches)
     else:
         try:
+            if isinstance(batches, str | bytes):  # a file's name, perhaps; no batch is a character
+                raise TypeError
             once = iter(batches) is batches
         except TypeError:
             raise TypeError(

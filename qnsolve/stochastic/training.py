@@ -72,7 +72,7 @@ def make_solver(
     >>> state.x, info.accepted
     (array([2.7, 3.6]), True)
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {tuple(METHODS)}, got {method!r}")
     checked = METHODS[method].from_user(options)
     if isinstance(checked, LineSearchStepOptions):
@@ -113,7 +113,7 @@ def train(
         penalties, such as weight decay, in both.  Called with `params` that it must not change; the
         gradient may be the same array each time.
     params : array, shape (n,)
-        Where to start: flat, real floating, of any array library.
+        Where to start: flat, real floating, finite, of any array library.
     batches : MiniBatches, sequence or iterable
         What an epoch runs through; an iterable, such as a torch DataLoader, is run through anew
         each epoch.  All batches count the same.
@@ -195,7 +195,7 @@ def train(
     comm = None if comm is None else as_comm(comm)
     solver = make_solver(method, **options)
     stream = agreed(comm, lambda: stream_of(batches))
-    named = {"callback": callback, "step_callback": step_callback}
+    named = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
     counts = {"epochs": (epochs, 0), "checkpoint_every": (checkpoint_every, 1)}
     agreed(comm, lambda: _check_arguments({"loss_and_grad": loss_and_grad, **named}, counts))
     agreed(comm, lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every, comm))
@@ -289,6 +289,8 @@ def _progress_bar(progress: bool | None, epochs: int) -> _NoBar | _Bar:
 
 def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
     def checked() -> Border:
+        if isinstance(params, np.ma.MaskedArray):
+            raise TypeError("params is a masked array; pass a plain one, for masks are not kept")
         if not array_api_compat.is_array_api_obj(params):
             raise TypeError(f"params must be an array, got {type(params).__name__}")
         xp = array_api_compat.array_namespace(params)
@@ -296,6 +298,8 @@ def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
             raise TypeError(f"params must be real floating, got dtype {params.dtype}")
         if params.ndim != 1 or (params.shape[0] == 0 and comm is None):
             raise ValueError(f"params must have shape (n,), n >= 1, got {tuple(params.shape)}")
+        if not bool(xp.all(xp.isfinite(params))):
+            raise ValueError("params has NaN or infinite entries; start from a finite point")
         return Border(params)
 
     border = agreed(comm, checked)

@@ -260,6 +260,9 @@ def test_no_epoch():
         ({"params": np.ones((2, 2))}, ValueError, "params must have shape"),
         ({"params": np.arange(3)}, TypeError, "real floating"),
         ({"params": np.ones(0)}, ValueError, "params must have shape"),
+        ({"params": np.array([1.0, np.nan])}, ValueError, "params has NaN or infinite entries"),
+        ({"params": np.ma.masked_array([1.0, 2.0])}, TypeError, "params is a masked array"),
+        ({"hessp": 3, "method": "newton-tr"}, TypeError, "hessp must be callable, got int"),
         ({"loss_and_grad": 3}, TypeError, "loss_and_grad must be callable"),
         ({"callback": 3}, TypeError, "callback must be callable"),
         ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
@@ -267,6 +270,7 @@ def test_no_epoch():
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be"),
         ({"checkpoint_every": 5}, ValueError, "needs a checkpoint to write to"),
         ({"method": "adam"}, ValueError, "method must be one of"),
+        ({"method": ["lsr1-tr"]}, ValueError, "method must be one of"),
         ({"memry": 3}, TypeError, "did you mean 'memory'"),
         ({"norm": "l3"}, ValueError, "norm must be one of"),
         ({"method": "lsr1-ls", "norm": "adam"}, ValueError, "norm must be one of"),
@@ -275,6 +279,7 @@ def test_no_epoch():
         ({"accept": 0.5}, ValueError, "accept must be <= shrink_below"),
         ({"min_radius": 2.0, "max_radius": 1.0}, ValueError, "min_radius must be <="),
         ({"batches": iter([])}, TypeError, "iterable once an epoch"),
+        ({"batches": "train.csv"}, TypeError, "batches must be .* got str"),
     ],
 )
 def test_wrong_arguments_before_the_first_evaluation(change, error, match):
@@ -292,11 +297,26 @@ def test_wrong_arguments_before_the_first_evaluation(change, error, match):
         (1.0, TypeError, r"must return \(loss, gradient\)"),
         ((1.0, np.ones(3)), ValueError, "the gradient must have shape"),
         ((np.ones(2), np.ones(N_PARAMS)), ValueError, "the loss must be one number"),
+        (([1.0], np.ones(N_PARAMS)), TypeError, "the loss must be one real number, got list"),
+        ((None, np.ones(N_PARAMS)), TypeError, "the loss must be one real number, got NoneType"),
+        (("1.5", np.ones(N_PARAMS)), TypeError, "the loss must be one real number, got str"),
+        ((1j, np.ones(N_PARAMS)), TypeError, "the loss must be one real number, got complex"),
+        ((np.complex128(1j), np.ones(N_PARAMS)), TypeError, "loss must be real, got dtype complex"),
     ],
 )
 def test_what_loss_and_grad_must_return(returned, error, match):
     with pytest.raises(error, match=match):
         train(lambda x, batch: returned, start(), [None])
+
+
+@pytest.mark.parametrize("form", [float, np.float32, np.array, lambda f: np.full((1, 1), f)])
+def test_forms_of_the_loss(form):
+    def loss_and_grad(x, batch):
+        loss, gradient = net_loss(x, batch)
+        return form(float(np.float32(loss))), gradient
+
+    result = train(loss_and_grad, start(), [samples()], epochs=2)
+    assert result.history["loss"][0] == np.float32(full_loss(start()))
 
 
 def test_progress_bar(capsys):
