@@ -182,7 +182,7 @@ class Run:
     @property
     def passes(self) -> float:
         """Gradients so far in passes over the batches."""
-        if not isinstance(self._stream, ResumableBatches):
+        if not isinstance(self._stream, ResumableBatches) or not len(self._stream.source):
             return float("nan")
         return self._paid + (self._cost - self._cost_paid) / len(self._stream.source)
 
@@ -274,7 +274,7 @@ class Run:
         for weight, batch in self._on_all_ranks(self._stream.whole()):
             total += weight * self._function.value(x, batch)
             weights += weight
-        return total / weights
+        return total / weights if weights else float("nan")
 
     def _set_batch_size(self, size: int) -> None:
         if size == self._stream.batch_size:

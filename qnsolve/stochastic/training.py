@@ -234,7 +234,12 @@ def train(
                     except BaseException:
                         write()  # the step is done, whatever the callback raises
                         raise
-            # 6. The next epoch.
+            # 6. The next epoch, unless the batches have run out.
+            if run.number == 0:
+                if run.steps == 0:
+                    raise ValueError("batches is empty: the first epoch had none")
+                message = f"batches had none left for epoch {run.epoch}"
+                break
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             write()

@@ -208,6 +208,37 @@ def test_a_generator_function_of_batches_is_run_through_once_an_epoch():
     assert np.isnan(result.passes)
 
 
+@pytest.mark.parametrize("options", [{}, {"pivot_every": 1}])
+def test_an_iterable_without_batches_is_refused(options):
+    """As a DataLoader is that drops its only batch, for it is not full."""
+    with pytest.raises(ValueError, match="batches is empty"):
+        train(net_loss, start(), set(), **options)
+
+
+class Once:
+    """Batches that can be run through once, and do not say so."""
+
+    def __init__(self, batches):
+        self._left = iter(batches)
+
+    def __iter__(self):
+        return self._left
+
+
+def test_batches_that_run_out_end_the_run():
+    X, t = samples()
+    batches = [(X[k::4], t[k::4]) for k in range(4)]
+    whole = train(net_loss, start(), batches, epochs=1)
+    result = train(net_loss, start(), Once(batches), epochs=5)
+    assert (result.epochs, result.steps) == (1, 4)
+    assert result.message == "batches had none left for epoch 1"
+    assert (result.params == whole.params).all()
+    # A list that the callback empties.
+    left = list(batches)
+    result = train(net_loss, start(), left, epochs=5, callback=lambda progress: left.clear())
+    assert (result.params == whole.params).all() and np.isnan(result.passes)
+
+
 def test_float32_stays_float32():
     X, t = samples(dtype=np.float32)
     result = train(net_loss, start(dtype=np.float32), MiniBatches(X, t, **SMALL), epochs=5)
