@@ -24,7 +24,7 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace, to_host
 from qnsolve.norms import DiagonalNorm
 
-VERSION = 2
+VERSION = 3
 """Of the format; a file of another one is refused."""
 
 _TEXT = "checkpoint.json"

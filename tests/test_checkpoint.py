@@ -155,10 +155,21 @@ def test_more_iterations_go_on_from_the_end(name, path):
     assert rest.count == expected.nfev - short.nfev
 
 
-def test_a_tighter_tolerance_goes_on_from_the_end(path):
-    assert run(Fun(), checkpoint=path, gtol=1e-2, maxiter=500).success
-    expected = run(Fun(), gtol=1e-6, maxiter=500)
-    assert_same(run(Fun(), checkpoint=path, gtol=1e-6, maxiter=500), expected)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("loose", "tight"),
+    [({"gtol": 1e-2}, {"gtol": 1e-6}), ({"gtol": 0.0, "ftol": 0.3}, {"gtol": 0.0, "ftol": 1e-6})],
+)
+def test_a_tighter_tolerance_goes_on_from_the_end(method, loose, tight, path):
+    first, again, rest = Fun(), Fun(), Fun()
+    early = run(first, method, checkpoint=path, maxiter=500, **loose)
+    assert early.success
+    assert_same(run(again, method, checkpoint=path, maxiter=500, **loose), early)
+    assert again.count == 0
+    expected = run(Fun(), method, maxiter=500, **tight)
+    assert expected.nit > early.nit
+    assert_same(run(rest, method, checkpoint=path, maxiter=500, **tight), expected)
+    assert rest.count == expected.nfev - early.nfev
 
 
 def test_written_every_few_iterations(path):

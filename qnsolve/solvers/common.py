@@ -70,6 +70,7 @@ class Run:
         self._callback = callback
         self._deadline = None if options.maxtime is None else time.monotonic() + options.maxtime
         self._stalled = 0
+        self._f, self._fall = math.inf, 0.0
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
         self._history: list[dict[str, float]] = []
@@ -83,6 +84,7 @@ class Run:
             return at["x"], at["f"], at["g"]
         x0 = self.objective.x0
         f, g = self.objective(x0, at_start=True)
+        self._f = f
         return x0, f, g
 
     def keeps(self, counters: Mapping[str, Stateful] | None = None, **owners: Stateful) -> None:
@@ -124,6 +126,8 @@ class Run:
         options = self.options
         if g_norm_inf <= options.gtol:
             return Status.GTOL
+        if 0.0 < self._fall <= options.ftol * abs(self._f):
+            return Status.FTOL
         if self.nit >= options.maxiter:
             return Status.MAXITER
         if options.maxfev is not None and self.objective.nfev >= options.maxfev:
@@ -142,6 +146,7 @@ class Run:
     ) -> Status | None:
         """Count the iteration, record it, and return why the callback ends the run, or None."""
         self.nit += 1
+        self._f, self._fall = f, self._f - f
         # A step may be accepted on its slopes where f has no digits left, or on the last digit of
         # f; not for ever.
         lower = is_lower(f, self._lowest_f, NOTICEABLE_F * self.objective.space.eps)
@@ -209,13 +214,14 @@ DOUBT = (
 """What the message of a run ends with where that is so."""
 
 COUNTS = (
-    *("nit", "skipped", "restarts", "_stalled", "_lowest_f", "_smallest_g"),
+    *("nit", "skipped", "restarts", "_f", "_fall", "_stalled", "_lowest_f", "_smallest_g"),
     *("_restart_f", "_restart_g", "_history"),
 )
 """Attributes of a run that a checkpoint holds."""
 
 TO_BE_CONTINUED = (
-    *(Status.GTOL, Status.MAXITER, Status.MAXFEV, Status.MAXTIME, Status.CALLBACK_STOP),
+    *(Status.GTOL, Status.FTOL),
+    *(Status.MAXITER, Status.MAXFEV, Status.MAXTIME, Status.CALLBACK_STOP),
 )
 """Ends of a run beyond which it would go on if it were asked for more."""
 

@@ -150,7 +150,6 @@ def iterate(
     )
     run.changing()
     at.n_modified += direction.modified
-    fall: float = np.nan
     status: Status | None = None
     if trial is None:
         # Without pairs there is nothing left to try but a shorter step, and that has been tried.
@@ -162,13 +161,13 @@ def iterate(
         at.last_t = None
         run.restarts += 1
     elif trial.unbounded:
-        fall, status = at.f - trial.f, Status.UNBOUNDED
+        status = Status.UNBOUNDED
         at.x, at.f = trial.x, trial.f
         vector = trial.g if trial.g is not None else space.zeros(space.length) + np.nan
         at.gradient = TrackedGradient.of(vector, H.pairs)
     else:
         # 3. Secant pair.
-        fall, step = at.f - trial.f, trial.t * direction.vector
+        step = trial.t * direction.vector
         space.gather(at.gradient.wanted(trial.g, step))
         new, y, y_products = at.gradient.change_to(trial.g, space.norm(trial.g))
         stored = H.update(step, y, y_products=y_products).stored
@@ -188,8 +187,6 @@ def iterate(
         "n_pairs": H.n_pairs,
     }
     stopped = run.after_step(at.x, at.f, at.gradient.vector, trial is not None, record)
-    if status is None and 0.0 < fall <= options.ftol * abs(at.f):
-        status = Status.FTOL
     if status is None:
         status = stopped
     return run.before_step(g_norm_inf) if status is None else status

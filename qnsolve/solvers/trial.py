@@ -89,9 +89,6 @@ class Judged(Protocol):
     def accept(self) -> float: ...
 
     @property
-    def ftol(self) -> float: ...
-
-    @property
     def store_rejected(self) -> bool | str: ...
 
     @property
@@ -185,7 +182,6 @@ def try_step(
     accepted = ratio > options.accept or progress_at_rounding(
         at.f, f_new, at.model.gradient_norm, norm_new, eps
     )
-    fall = at.f - f_new
     # 2. Secant pair, from a rejected trial too: it says why the model was wrong.
     run.changing()
     near = options.store_rejected == "near" and ratio > -FAR_OFF
@@ -206,8 +202,7 @@ def try_step(
     # 3. Move.
     if accepted:
         at.x, at.f = x_new, f_new
-    status = Status.FTOL if accepted and 0.0 < fall <= options.ftol * abs(at.f) else None
-    return outcome(slope_new, reduction, ratio, accepted=accepted, status=status)
+    return outcome(slope_new, reduction, ratio, accepted=accepted)
 
 
 def close(
