@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import array_api_compat
 import numpy as np
@@ -42,15 +42,15 @@ def save(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
     text = {"version": VERSION, "tree": _without_arrays(tree, "", arrays, foreign)}
     text["foreign"] = foreign
     entries: dict[str, Any] = {_TEXT: np.array(json.dumps(text)), **arrays}
-    handle, name = _make_beside(path)
+    file = _make_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             np.savez(file, **entries)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(file.name, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        Path(file.name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -124,13 +124,13 @@ def prepare(path: str | os.PathLike[str]) -> bool:
             entry.unlink(missing_ok=True)
     # Rights are not all that can be in the way.
     try:
-        handle, name = _make_beside(place)
+        file = _make_beside(place)
     except OSError as error:
         raise ValueError(
             f"checkpoint must be a file that can be made, got {path}: {error.strerror}"
         ) from error
-    os.close(handle)
-    Path(name).unlink(missing_ok=True)
+    file.close()
+    Path(file.name).unlink(missing_ok=True)
     return place.exists()
 
 
@@ -218,9 +218,9 @@ def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
     return {key: _with_arrays(item, arrays) for key, item in value.items()}
 
 
-def _make_beside(path: Path) -> tuple[int, str]:
-    """Open a new file in the folder of `path`; return its handle and name."""
-    return tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
+def _make_beside(path: Path) -> BinaryIO:
+    """Open a new file in the folder of `path`, with the rights that a new file has there."""
+    return open(path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp"), "xb")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -172,6 +172,14 @@ def test_a_tighter_tolerance_goes_on_from_the_end(method, loose, tight, path):
     assert rest.count == expected.nfev - early.nfev
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
+def test_has_the_rights_of_any_new_file(path):
+    other = path.with_name("other")
+    other.touch()
+    run(Fun(), checkpoint=path, maxiter=2)
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 def test_written_every_few_iterations(path):
     seen = []
 

@@ -75,10 +75,12 @@ class MiniBatches:
                 raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
             if not low <= value <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, got {value}")
+        if not isinstance(shuffle, bool | np.bool_):
+            raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
         self.arrays = arrays
         self.batch_size = int(batch_size)
         self.seed = int(seed)
-        self.shuffle = shuffle
+        self.shuffle = bool(shuffle)
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -155,6 +156,11 @@ def train(
     TypeError, ValueError
         If an argument is not of the kind described, or a checkpoint is of another run.
 
+    Warns
+    -----
+    RuntimeWarning
+        If `hessp` is given to a method that does not use it, or a checkpoint cannot be written.
+
     Notes
     -----
     A step costs two gradients of its batch, with and without `overlap`: what the batch before gave
@@ -199,6 +205,9 @@ def train(
     counts = {"epochs": (epochs, 0), "checkpoint_every": (checkpoint_every, 1)}
     agreed(comm, lambda: _check_arguments({"loss_and_grad": loss_and_grad, **named}, counts))
     agreed(comm, lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every, comm))
+    if hessp is not None and method != "newton-tr":
+        message = f"Method {method} does not use Hessian information (hessp)."
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
     border, space = _space_of(params, comm)
     if comm is not None:
         _check_ranks(space, by_number(stream, "comm"), comm)

@@ -68,6 +68,7 @@ def test_what_streams_cannot_do():
         (((np.ones(3),), {"batch_size": 4}), ValueError, "batch_size must be between 1 and 3"),
         (((np.ones(3),), {"batch_size": 1.0}), TypeError, "batch_size must be an integer"),
         (((np.ones(3),), {"batch_size": 1, "seed": -1}), ValueError, "seed must be"),
+        (((np.ones(3),), {"batch_size": 1, "shuffle": "no"}), TypeError, "shuffle must be"),
     ],
 )
 def test_wrong_arguments(arguments, error, match):

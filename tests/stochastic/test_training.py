@@ -133,7 +133,9 @@ def test_callables_may_return_the_same_array_each_time(method, overlap, xp):
 
     def run(loss_and_grad, hessp):
         batches = MiniBatches(*(xp.asarray(a) for a in samples()), **SMALL)
-        arguments = {"method": method, "epochs": 2, "overlap": overlap, "hessp": hessp}
+        arguments = {"method": method, "epochs": 2, "overlap": overlap}
+        if method == "newton-tr":
+            arguments["hessp"] = hessp
         return to_host(train(loss_and_grad, xp.asarray(start()), batches, **arguments).params)
 
     def reusing(x, batch):
@@ -275,6 +277,14 @@ def test_first_steps_beyond_the_range(method, unit, rate):
     arguments = {"norm": "l2", "initial_rate": rate, "epochs": 2}
     result = train(loss_and_grad, np.ones(3), [None], method=method, **arguments)
     assert np.isfinite(result.params).all()
+
+
+def test_product_with_the_hessian_that_is_not_used():
+    def never(x, v, batch):
+        raise AssertionError("evaluated")
+
+    with pytest.warns(RuntimeWarning, match="hybrid-tr does not use Hessian information"):
+        train(net_loss, start(), MiniBatches(*samples(), **SMALL), hessp=never, epochs=1)
 
 
 def test_no_epoch():
