@@ -224,3 +224,12 @@ def test_iterations_are_counted_from_one(weight):
     step = regularised_l2(np.zeros(1), 0.0, np.array([2.0]), 0.0, 0, weight, 3.0)
     assert step.nit == 2
     assert abs(step.par[0]) == pytest.approx(np.sqrt(2.0 / weight), rel=4 * EPS)
+
+
+def test_a_root_that_is_not_found_is_a_status(monkeypatch):
+    arguments = (np.array([-1.0, 2.0]), 0.0, np.array([3.0, 4.0]), 0.0, 0, 1.0)
+    assert regularised_l2(*arguments).status is SubproblemStatus.SOLVED
+    monkeypatch.setattr("qnsolve.subproblem.regularised_l2.MAX_NEWTON", 1)
+    step = regularised_l2(*arguments)
+    assert step.status is SubproblemStatus.ITERATION_LIMIT
+    assert step.nit == 1

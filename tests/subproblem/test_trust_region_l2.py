@@ -250,6 +250,15 @@ def test_array_libraries(xp):
     assert result.certificate().worst <= 1e-14
 
 
+def test_a_root_that_is_not_found_is_a_status(monkeypatch):
+    g, B = np.array([3.0, 4.0]), np.diag([-1.0, 2.0])
+    assert solve_trs(g, B, 1.0).status is SubproblemStatus.SOLVED
+    monkeypatch.setattr("qnsolve.subproblem.secular.MAX_NEWTON", 1)
+    result = solve_trs(g, B, 1.0)
+    assert result.status is SubproblemStatus.ITERATION_LIMIT
+    assert result.nit == 1
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
