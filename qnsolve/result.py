@@ -38,14 +38,19 @@ class Status(IntEnum):
     )
     NO_MODEL_DECREASE = (
         4,
-        "The model predicts no decrease from here although the gradient is not small.",
+        "The model predicts no decrease from here although the gradient is not small. "
+        "The units of fun or x may be at the ends of the floating-point range; rescale them.",
     )
     NON_FINITE_START = (
         5,
         "fun or its gradient is not finite at x0, or overflows; start from another point.",
     )
     UNBOUNDED = 6, "fun appears to be unbounded below."
-    LINE_SEARCH_FAILED = 7, "The line search found no acceptable point."
+    LINE_SEARCH_FAILED = (
+        7,
+        "The line search found no acceptable point. "
+        "Rounding in fun, or a gradient that does not match fun; verify.check_grad tells which.",
+    )
     MAXTIME = 8, "The time limit was reached; raise maxtime to go on."
     FTOL = 9, "The relative decrease of fun is within ftol."
     WRONG_GRADIENT = (
