@@ -91,18 +91,22 @@ class DiagonalNorm:
         """Return ||g|| in the norm of A^{-1}, the largest g's over all s with ||s||_A = 1."""
         return self.space.norm(self.from_ball(g))
 
+    @np.errstate(over="ignore")
     def apply(self, s: Array) -> Array:
         """Return A s."""
         return self.d * s
 
+    @np.errstate(over="ignore")
     def solve(self, v: Array) -> Array:
         """Return A^{-1} v."""
         return v / self.d
 
+    @np.errstate(over="ignore")
     def to_ball(self, s: Array) -> Array:
         """Return p = A^{1/2} s, whose Euclidean norm is ||s||_A."""
         return self.space.remembered((self._root_key, "*"), s, lambda: self._root * s)
 
+    @np.errstate(over="ignore")
     def from_ball(self, p: Array) -> Array:
         """Return s = A^{-1/2} p; of a gradient, the gradient in the variables p."""
         return self.space.remembered((self._root_key, "/"), p, lambda: p / self._root)

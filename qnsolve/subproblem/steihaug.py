@@ -165,8 +165,10 @@ def steihaug_cg(
     sigma = max(0.0, -slope) if on_boundary else 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         ritz = unit * _extreme_ritz_values(np.array(pivots), np.array(ratios))
+        # A radius may be beyond the dtype of s.
+        step = operator.scale(radius * s)
     return KrylovResult(
-        step=operator.scale(radius * s),
+        step=step,
         decrease=steepness * decrease * radius,
         multipliers=np.array([sigma]),
         on_boundary=on_boundary,

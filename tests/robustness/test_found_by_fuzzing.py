@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qnsolve
-from qnsolve import LSR1, Status, SubproblemStatus, solve_trs
+from qnsolve import LSR1, DiagonalNorm, Status, SubproblemStatus, solve_trs
 from qnsolve.objective import Objective
 from qnsolve.quasi_newton.hybrid import sr1_updates
 from qnsolve.solvers.common import first_gamma
@@ -182,3 +182,18 @@ def test_factor_of_a_step_beyond_float32():
     x0 = np.full(1, 1e-40, np.float32)
     result = minimize("lsr1-ls", line, x0, gtol=0.0, initial_step=1e-35, maxiter=3)
     assert np.isfinite(result.x).all()
+
+
+def test_radius_beyond_float32():
+    result = steihaug_cg(np.ones(2, np.float32), lambda v: -v, 1e39)
+    assert result.on_boundary
+    assert result.step.dtype == np.float32
+    assert (result.step == -np.inf).all()
+
+
+def test_product_beyond_the_range_in_the_variables_of_a_norm():
+    norm = DiagonalNorm(np.array([1e-8, 1.0]))
+    result = steihaug_cg(np.ones(2), lambda v: np.full(2, 1e305), 1.0, norm=norm)
+    assert result.status is SubproblemStatus.NONFINITE
+    for change in (norm.solve, norm.from_ball, DiagonalNorm(1.0 / norm.d).apply):
+        assert change(np.full(2, 1e305))[0] == np.inf
