@@ -150,6 +150,17 @@ def test_pairs_that_are_re_applied_by_default(n, re_applied):
     assert np.abs(default.to_dense() - other.to_dense()).max() > 1e-3
 
 
+def test_sr1_is_kept_where_the_matrix_is_positive_definite():
+    """Dropping is for negative eigenvalues, not for those below gamma."""
+    B, C = (HybridLSR1(6, memory=3, gamma=5.0, negative=what) for what in ("drop", "keep"))
+    for s, y in quadratic_pairs(6, 6, 2):
+        assert B.update(s, y).stored and C.update(s, y).stored
+        least = C.spectrum().all_eigenvalues.min()
+        if least > 0.0:
+            np.testing.assert_array_equal(B.to_dense(), C.to_dense())
+    assert 0.0 < least < 0.9 * B.gamma
+
+
 def test_sr1_leaves_what_is_satisfied_to_rounding():
     """|v| is 1e-13 of |y| here and of |Bs|, and v's far from 0: only the size tells."""
     B, s = np.diag([1.0, 2.0, 3.0]), np.array([1.0, -1.0, 2.0])

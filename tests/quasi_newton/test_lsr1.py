@@ -158,6 +158,7 @@ def test_solve_of_a_singular_matrix():
         ([1.0, 0.0], [np.nan, 0.0], UpdateStatus.NON_FINITE),
         ([np.inf, 0.0], [1.0, 0.0], UpdateStatus.NON_FINITE),
         ([1e200, 0.0], [1e200, 0.0], UpdateStatus.NON_FINITE),
+        ([1e-200, 0.0], [1.0, 0.0], UpdateStatus.NON_FINITE),
         ([1.0, 0.0], [3.0, 0.0], UpdateStatus.SATISFIED),
         ([1.0, 0.0], [3.0, 5.0], UpdateStatus.SMALL_DENOMINATOR),
     ],

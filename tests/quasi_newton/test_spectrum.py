@@ -111,6 +111,29 @@ def test_stale_spectrum_refuses_to_work():
         spectrum.lift(np.ones(1), 1.0, stream.S[0])
 
 
+def test_no_version_comes_again():
+    """Or a spectrum of rows that are gone would pass for one of those that are there."""
+    B = LSR1(4, memory=2, gamma=1.0)
+    versions = [B.pairs.version]
+
+    def changed():
+        versions.append(B.pairs.version)
+        assert versions[-1] > versions[-2]
+
+    for s, y in pair_stream("quadratic", 4, 2, 3, seed=0):
+        assert B.update(s, y).stored
+        changed()
+    state = {name: np.array(part) for name, part in B.pairs.snapshot().items()}
+    for change in (
+        lambda: B.rescale(np.array([1.0, 2.0, 3.0, 4.0])),
+        lambda: B.pairs.keep(1),
+        lambda: B.pairs.restore(state),
+        B.reset,
+    ):
+        change()
+        changed()
+
+
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
