@@ -233,7 +233,7 @@ class PartialSpectrum:
             rest = self._par(g_perp, None)
             par, g_perp = par + rest, self._off(g_perp, rest)
             norm_perp = self.space.norm(g_perp)
-        if norm_perp <= self._rounding * norm:
+        if not self._rounding * norm < norm_perp < math.inf:  # or too large to be formed
             return Split(par, 0.0, norm, g, par)
         if in_loop and FAST * norm_perp > self.space.eps * norm:
             # The difference taken when the step is formed has digits enough, and no vector is kept.

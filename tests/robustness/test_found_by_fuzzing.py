@@ -145,6 +145,17 @@ def test_coordinates_of_a_gradient_beyond_the_range():
         spectrum.split(g)
 
 
+def test_part_of_a_gradient_that_is_too_large_to_be_formed():
+    """Nearly all of the gradient is along the row; its coefficient is 1e330."""
+    B = LSR1(2)
+    assert B.update(np.array([1e-130, 0.0]), np.array([-1e-130, 0.0])).stored
+    g = np.array([1e200, 1e197])
+    par, perp = B.spectrum().project(g)
+    assert abs(par[0]) == pytest.approx(1e200)
+    assert 0.0 <= perp < 1e198
+    assert solve_trs(g, B, 1.0).decrease >= 1e200
+
+
 @pytest.mark.parametrize("method", ["lsr1-tr", "hybrid-tr", "newton-tr"])
 def test_radius_that_shrinks_to_zero(method):
     """Nothing but the range ends the shrinking: xtol is 0 and every trial is worse."""
