@@ -287,8 +287,9 @@ class Objective:
             return np.full_like(x, np.nan)
 
         def one_sided(step: np.ndarray) -> np.ndarray:
-            moved, values = x + step, np.empty(x.shape)
-            for i in range(x.size):
+            with np.errstate(over="ignore"):
+                moved, values = x + step, np.full(x.shape, np.nan)
+            for i in np.flatnonzero(np.isfinite(moved)):
                 point = x.copy()
                 point[i] = moved[i]
                 values[i] = self._evaluate(point)[0]

@@ -308,6 +308,7 @@ class CompactMatrix:
         inside = factor.T @ self.pairs.products(v)
         return self._gamma * self.space.dot(v, v) + float(inside @ (weights * inside))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift I)^{-1} b`` in O(mn) by the spectrum and one step of refinement.
 
@@ -322,6 +323,7 @@ class CompactMatrix:
         residual = b - self.matvec(x) - shift * x
         return x + spectrum.solve(residual, shift)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def diagonal(self) -> Array:
         """Return the diagonal of B, shape (n,), in O(m^2 n)."""
         factor, weights = self._low_rank_part()
@@ -357,6 +359,7 @@ class CompactMatrix:
             self._spectrum = self._diagonalise(orthogonality)
         return self._spectrum
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _apply(self, v: Array, products: np.ndarray) -> Array:
         """Return B v given W v."""
         if not self.n_pairs:

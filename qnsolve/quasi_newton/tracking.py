@@ -69,6 +69,7 @@ class TrackedGradient:
             new_products = self.products + y_products
         return TrackedGradient(g_new, norm_new, new_products, pairs), y, y_products
 
+    @np.errstate(over="ignore", invalid="ignore")
     def difference(self, g_new: Array) -> Array:
         """Return ``y = g_new - g``, one and the same until the change is made."""
         if self._ahead is None or self._ahead[0] is not g_new:

@@ -15,7 +15,7 @@ import numpy as np
 from qnsolve.array import Array, Wanted
 from qnsolve.objective import Objective
 from qnsolve.result import Status
-from qnsolve.solvers.common import Run, all_finite, is_unbounded
+from qnsolve.solvers.common import Run, all_finite, end_of_step, is_unbounded
 from qnsolve.solvers.trial import Iterate, Model, Outcome
 from qnsolve.solvers.wolfe import Trial, strong_wolfe
 
@@ -68,12 +68,15 @@ class WolfeSearch:
     def __call__(self, objective: Objective, at: Iterate[Model]) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
         g_norm = space.norm(g)
+        direction = -g / g_norm
 
         def line(t: float) -> Trial:
-            x = at.x - (t / g_norm) * g
+            x = end_of_step(space, at.x, direction, t, t)
+            if x is None:
+                return Trial(t, np.nan, np.nan)
             f, g_new = objective(x)
             finite = g_new is not None and all_finite(f, space.norm(g_new))
-            slope = -space.dot(g_new, g) / g_norm if finite else np.nan
+            slope = space.dot(g_new, direction) if finite else np.nan
             return Trial(t, f, slope, x, g_new, is_unbounded(f, at.f_start))
 
         found = strong_wolfe(
@@ -99,8 +102,8 @@ class DoublingSearch:
         direction = -g / space.norm(g)
         best, t = None, 1.0
         for _ in range(MAX_TRIALS):
-            x = at.x + t * direction
-            f, g_new = objective(x)
+            x = end_of_step(space, at.x, direction, t, t)
+            f, g_new = (np.nan, None) if x is None else objective(x)
             finite = g_new is not None and all_finite(f, space.norm(g_new))
             lowest = at.f if best is None else best.f
             if finite and f < lowest:
@@ -125,8 +128,9 @@ class UnitL1Step:
     def __call__(self, objective: Objective, at: Iterate[Model]) -> FirstStep | None:
         space, g = objective.space, at.model.gradient
         (norm_1,) = space.gather(Wanted(), [space.xp.sum(space.xp.abs(g))])
-        x = at.x - min(1.0, 1.0 / norm_1) * g
-        f, g_new = objective(x)
+        t = min(1.0, 1.0 / norm_1)
+        x = end_of_step(space, at.x, -g, t * at.model.gradient_norm, t)
+        f, g_new = (np.nan, None) if x is None else objective(x)
         if g_new is None or not all_finite(f, space.norm(g_new)):
             return None
         return FirstStep(x, f, g_new, -g)
