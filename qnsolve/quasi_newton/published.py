@@ -45,7 +45,7 @@ class RamamurthyDuffyLSR1(LSR1):
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
         scale = blocks.y_norms + abs(gamma) * blocks.s_norms
-        least = np.linalg.eigvalsh(psi_gram(blocks, gamma) / scale[:, None] / scale)[0]
+        least = np.linalg.eigvalsh(blocks.scaled_psi_gram(gamma, scale))[0]
         independent = len(blocks) <= self.n and least > RANK_NOISE * len(blocks) * self.space.eps
         return UpdateStatus.STORED if independent else UpdateStatus.ILL_CONDITIONED
 
@@ -65,10 +65,13 @@ class ScLSR1(LSR1):
         self._least = least
         super().__init__(n, **kwargs)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        s_norm = blocks.s_norms[-1]
-        product = blocks.SY[-1, -1] - gamma * blocks.SS[-1, -1]
-        psi_norm = np.sqrt(max(0.0, psi_gram(blocks, gamma)[-1, -1]))
+        newest = blocks.newest(1)
+        s_norm = newest.s_norms[0]
+        product = newest.middle(gamma)[0, 0]
+        scale = newest.y_norms + abs(gamma) * newest.s_norms
+        psi_norm = scale[0] * np.sqrt(max(0.0, newest.scaled_psi_gram(gamma, scale)[0, 0]))
         passed = abs(product) > self._skip * max(s_norm * psi_norm, self._least)
         return UpdateStatus.STORED if passed else UpdateStatus.SMALL_DENOMINATOR
 
@@ -88,8 +91,3 @@ class ArcsCodeLSR1(LSR1):
         spectrum = copy.copy(super().spectrum(orthogonality))
         spectrum.eigenvalues = spectrum.eigenvalues - self.gamma
         return spectrum
-
-
-def psi_gram(blocks: GramBlocks, gamma: float) -> np.ndarray:
-    """Return Psi'Psi with Psi = Y - gamma S."""
-    return blocks.YY - gamma * (blocks.SY + blocks.SY.T) + gamma**2 * blocks.SS

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 
@@ -79,7 +81,10 @@ class AdaptiveNorm:
 
     def update(self, g: Array) -> None:
         """Take in the gradient at a new iterate."""
-        self._follow(self._space.xp.hypot(self._old * self._root, self._new * g))
+        xp = self._space.xp
+        with np.errstate(over="ignore"):
+            root = xp.hypot(self._old * self._root, self._new * g)
+        self._follow(xp.clip(root, None, float(xp.finfo(root.dtype).max)))
 
     def _follow(self, root: Array) -> None:
         xp = self._space.xp

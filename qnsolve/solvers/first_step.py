@@ -39,7 +39,7 @@ def take_first_step(
     at: Iterate[Model], rule: FirstStepRule, objective: Objective, run: Run
 ) -> Outcome:
     """Make the step that `rule` chooses, in place, and learn its pair."""
-    slope = -(at.model.gradient_norm**2)
+    slope = -at.model.gradient_norm * at.model.gradient_norm
     first = rule(objective, at)
     if first is None:
         return Outcome(np.nan, np.nan, slope, np.nan)

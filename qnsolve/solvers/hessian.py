@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 from qnsolve.array import Array, VectorSpace
 from qnsolve.comm import agreed
 from qnsolve.objective import Objective
+from qnsolve.solvers.common import end_of_step
 
 Products = Callable[[Array], Array]
 """``products(v) -> B v`` at one point."""
@@ -125,9 +126,12 @@ class Hessian:
         def products(v: Array) -> Array:
             length = space.norm(v)
             h = reach / length if length else 1.0
-            there = objective.gradient(x + h * v)
+            there = end_of_step(space, x, v, h * length, h)
+            if there is None:
+                return space.zeros(space.length) + np.nan
+            g_there = objective.gradient(there)
             with np.errstate(over="ignore", invalid="ignore"):
-                return (there - g) / h
+                return (g_there - g) / h
 
         return products
 

@@ -139,6 +139,8 @@ class LocalModel:
             self.gradient, self._tracked = g_new, tracked
         if stored:
             self._tracked.account_for_newest((p, y))
+        elif not self.matrix.n_pairs:  # some rules empty the memory with the pair they refuse
+            self._tracked.products = np.empty(0)
         return stored
 
     def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted:

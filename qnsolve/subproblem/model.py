@@ -73,12 +73,13 @@ class QuadraticModel:
 
     def slope(self, reduced: ReducedStep) -> float:
         """Return g's of a reduced step."""
-        return float(self._split.par @ reduced.par) + self._split.norm_perp * reduced.perp
+        return float(np.vdot(self._split.par, reduced.par)) + self._split.norm_perp * reduced.perp
 
     def lift(self, reduced: ReducedStep) -> Array:
         """Return the n-vector of a reduced step: one pass over the stored pairs."""
         return self.lift_with_products(reduced)[0]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def lift_with_products(self, reduced: ReducedStep) -> tuple[Array, np.ndarray | None]:
         """Return the n-vector of a reduced step, and W p where it comes in the same pass."""
         split, spectrum = self._split, self.spectrum

@@ -8,10 +8,24 @@ import numpy as np
 import pytest
 
 import qnsolve
-from qnsolve import LSR1, DiagonalNorm, Status, SubproblemStatus, solve_trs
+from qnsolve import (
+    LBFGS,
+    LSR1,
+    DiagonalNorm,
+    HybridLSR1,
+    PartialSpectrum,
+    Status,
+    SubproblemStatus,
+    solve_trs,
+)
 from qnsolve.objective import Objective
 from qnsolve.quasi_newton.hybrid import sr1_updates
+from qnsolve.quasi_newton.published import RamamurthyDuffyLSR1
+from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.solvers.adaptive_norm import AdaptiveNorm
 from qnsolve.solvers.common import first_gamma
+from qnsolve.solvers.first_step import DoublingSearch, UnitL1Step, WolfeSearch
+from qnsolve.solvers.hessian import Hessian
 from qnsolve.solvers.local_model import EuclideanNorm, LocalModel
 from qnsolve.solvers.weight import Along, interpolated_weight
 from qnsolve.subproblem.regularised_l2 import regularised_l2
@@ -208,3 +222,84 @@ def test_product_beyond_the_range_in_the_variables_of_a_norm():
     assert result.status is SubproblemStatus.NONFINITE
     for change in (norm.solve, norm.from_ball, DiagonalNorm(1.0 / norm.d).apply):
         assert change(np.full(2, 1e305))[0] == np.inf
+
+
+@pytest.mark.parametrize("jac", ["2-point", "3-point"])
+def test_differences_at_the_end_of_the_range(jac):
+    """The step that a difference takes there leads beyond it."""
+    x0 = np.full(2, np.finfo(np.float32).max)
+
+    def fun(x):
+        assert np.isfinite(x).all()
+        return 1.0
+
+    result = qnsolve.minimize(fun, x0, jac=jac, method="lsr1-ls")
+    assert result.status == Status.NON_FINITE_START
+    assert result.nfev == (1 if jac == "2-point" else 3)
+
+
+def test_products_by_differences_at_the_end_of_the_range():
+    def fun(x):
+        assert np.isfinite(x).all()
+        return 1.0, np.ones(2, np.float32)
+
+    largest = np.finfo(np.float32).max
+    objective = Objective(fun, np.full(2, largest), jac=True)
+    product = Hessian(objective, None, None, ()).at(objective.x0, np.ones(2, np.float32))
+    assert np.isnan(product(np.full(2, 1e-8, np.float32))).all()
+
+
+@pytest.mark.parametrize("kind", [LSR1, LBFGS, HybridLSR1])
+def test_products_of_a_matrix_beyond_the_range(kind):
+    B = kind(2, gamma=1e10)
+    assert np.isinf(B @ np.full(2, 1e300)).all()
+    assert B.update(np.array([1.0, 0.0]), np.array([2e10, 1e9])).stored
+    assert not np.isfinite(B @ np.full(2, 1e300)).any()
+
+
+def test_change_of_a_gradient_beyond_the_range():
+    largest = np.finfo(np.float64).max
+    tracked = TrackedGradient.of(np.full(2, largest), LSR1(2).pairs)
+    np.testing.assert_array_equal(tracked.difference(np.full(2, -largest)), -np.inf)
+
+
+@pytest.mark.parametrize("rule", [WolfeSearch(), DoublingSearch(), UnitL1Step()])
+def test_first_steps_beyond_the_range(rule):
+    """The square of the gradient is beyond it; and on a line that never ends so is x."""
+
+    def steep(x):
+        assert np.isfinite(x).all()
+        return -1e160 * float(x[0]), np.array([-1e160])
+
+    def flat(x):
+        assert np.isfinite(x).all()
+        return -1e-30 * float(x[0]), np.array([-1e-30], np.float32)
+
+    options = {"first_step": rule, "gtol": 0.0, "maxiter": 3}
+    minimize("lsr1-tr", steep, np.zeros(1), **options)
+    minimize("lsr1-tr", flat, np.zeros(1, np.float32), **options)
+
+
+def test_memory_that_a_refused_pair_empties():
+    """The products of the gradient with rows that are gone are gone, too."""
+    B = RamamurthyDuffyLSR1(1, memory=5, gamma=1.0)
+    model = LocalModel(np.ones(1), B, EuclideanNorm(B.space))
+    step = np.ones(1)
+    assert model.learn(step, 4.0 * step, 4.0, offer=True, move=True)
+    assert not model.learn(step, 5.0 * step, 5.0, offer=True, move=True)
+    assert B.n_pairs == 0
+    assert model.quadratic().trust_region(1.0).decrease > 0.0
+
+
+def test_steps_off_the_pairs_beyond_float32():
+    spectrum = PartialSpectrum.from_basis(-1.0, np.ones(1), np.eye(1, 3, dtype=np.float32))
+    g = np.array([1.0, 0.0, 0.0], np.float32)
+    result = solve_trs(g, spectrum, 1e39)
+    assert np.isinf(result.step).any()
+
+
+def test_norm_of_gradients_at_the_end_of_the_range():
+    largest = np.full(2, np.finfo(np.float64).max)
+    norm = AdaptiveNorm(None, (1e-4, 1.0), True, largest)
+    norm.update(largest)
+    np.testing.assert_array_equal(norm.norm.d, 1.0)
