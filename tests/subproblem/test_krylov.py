@@ -24,6 +24,7 @@ from qnsolve.subproblem.krylov import (
 from qnsolve.subproblem.krylov_model import KrylovModel, Penalty, random_unit_vector
 from qnsolve.subproblem.lanczos import BandLanczos
 from qnsolve.subproblem.regularised_l2 import regularised_l2
+from qnsolve.subproblem.steihaug import _to_boundary
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,
@@ -267,6 +268,23 @@ def test_zero_gradient(solve):
     blind = solve(np.zeros(4), times(lam), 2.0, restarts=0)
     assert (blind.status, blind.nit) == (SubproblemStatus.KRYLOV, 0)
     assert np.isfinite(blind.certificate().min_eig)
+
+
+@pytest.mark.parametrize("solve", EXACT)
+def test_zero_gradient_in_one_variable(solve):
+    result = solve(np.zeros(1), times(np.array([-2.0])), 2.0)
+    assert result.hard_case
+    assert result.multipliers[0] == pytest.approx(2.0)
+
+
+@given(st.integers(1, 5), seeds(), log_uniform(1e-6, 1.0))
+def test_way_to_the_boundary(n, seed, length):
+    rng = np.random.default_rng(seed)
+    s, d = rng.standard_normal((2, n))
+    s *= min(length, 1.0) / np.linalg.norm(s)
+    tau = _to_boundary(s @ s, s @ d, d @ d)
+    assert tau >= 0.0
+    assert np.linalg.norm(s + tau * d) == pytest.approx(1.0, rel=16 * EPS)
 
 
 @pytest.mark.parametrize("solve", SOLVERS)

@@ -20,6 +20,7 @@ from qnsolve import (
     solve_trs,
     verify,
 )
+from qnsolve.subproblem.regions import Regularisation
 from tests.strategies import log_uniform, orthogonal, pair_stream, seeds, spectral_cases, weights
 
 TRUST_REGION_NORMS = ("l2", "shape-inf", "shape-2")
@@ -412,3 +413,11 @@ def test_plain_norm_of_a_scaled_matrix():
     for norm, solve in (("l2", solve_trs), ("l2", solve_cubic)):
         krylov, exact = solve(g, B, 0.7, norm=norm), solve(g, dense, 0.7, norm=norm)
         assert krylov.decrease == pytest.approx(exact.decrease, rel=1e-8)
+
+
+def test_complementarity_of_a_multiplier_that_is_not_that_of_the_length():
+    term = Regularisation(weight=2.0, norm="l2", power=3.0)
+    v = np.array([0.0, 2.0])
+    assert term.complementarity(v, np.array([5.0]), 10.0) == pytest.approx(1.0 / 15.0)
+    assert term.complementarity(v, np.array([4.0]), 10.0) == 0.0
+    assert term.complementarity(0.0 * v, np.array([0.0]), 0.0) == 0.0

@@ -153,6 +153,7 @@ def test_power_two_is_the_shifted_system(case, weight):
     p = coordinates(case, step)
     np.testing.assert_allclose(p, -a / (lam + weight), rtol=4 * EPS)
     assert step.multiplier == weight
+    assert not step.hard_case
     assert step.decrease == pytest.approx(-(a @ p) / 2, rel=16 * EPS)
 
 
@@ -179,6 +180,7 @@ def test_power_two_may_be_unbounded(lam, a, bounded):
 def test_a_minimiser_that_overflows_is_a_status():
     step = regularised_l2(np.array([-1.0]), 0.0, np.array([1.0]), 0.0, 0, 1e-8, 2.01)
     assert step.status is SubproblemStatus.UNBOUNDED
+    assert step.multiplier == 1.0
     assert step.decrease == 0.0
 
 

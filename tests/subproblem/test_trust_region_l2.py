@@ -250,6 +250,19 @@ def test_array_libraries(xp):
     assert result.certificate().worst <= 1e-14
 
 
+def test_no_equation_is_solved_in_the_hard_case():
+    g = np.array([0.0, 1.0])
+    result = solve_trs(g, np.diag([-1.0, 2.0]), 1.0)
+    assert (result.hard_case, result.nit) == (True, 0)
+
+
+@pytest.mark.parametrize("curvature", [-2.0, 0.0, 2.0])
+def test_dense_matrix_of_one_variable(curvature):
+    result = solve_trs(np.array([3.0]), np.array([[curvature]]), 1.0)
+    np.testing.assert_array_equal(result.step, [-1.0])
+    assert result.decrease == 3.0 - curvature / 2
+
+
 def test_a_root_that_is_not_found_is_a_status(monkeypatch):
     g, B = np.array([3.0, 4.0]), np.diag([-1.0, 2.0])
     assert solve_trs(g, B, 1.0).status is SubproblemStatus.SOLVED
