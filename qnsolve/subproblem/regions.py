@@ -21,7 +21,10 @@ from qnsolve.subproblem.shape_changing import (
     trust_region_shape_inf,
 )
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import ReducedStep
+from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
+
+Reduced = tuple[np.ndarray, float, np.ndarray, float, int]
+"""Eigenvalues, gamma, U'g, ||g_perp|| and n - r: all finite."""
 
 
 def _all_in_one(r: int) -> np.ndarray:
@@ -61,9 +64,20 @@ class Term(ABC):
     def blocks(self) -> Callable[[int], np.ndarray]:
         """What gives each of r + 1 coordinates, r its argument, the number of its block."""
 
-    @abstractmethod
     def solve(self, spectrum: PartialSpectrum, gradient: Split) -> ReducedStep:
         """Return a global minimiser in reduced coordinates."""
+        a_par, norm_perp, r = gradient.par, gradient.norm_perp, len(spectrum.eigenvalues)
+        if not (np.isfinite(a_par).all() and np.isfinite(norm_perp)):
+            # A gradient at the end of the range has coordinates beyond it.
+            blocks = self.blocks(r)[-1] + 1
+            status = SubproblemStatus.NONFINITE
+            return ReducedStep.of(np.zeros(r + 1), np.zeros(blocks), 0.0, status=status)
+        eigenvalues, gamma, dim_perp = spectrum.eigenvalues, spectrum.gamma, spectrum.complement_dim
+        return self.minimiser((eigenvalues, gamma, a_par, norm_perp, dim_perp))
+
+    @abstractmethod
+    def minimiser(self, reduced: Reduced) -> ReducedStep:
+        """Return a global minimiser, given the reduced problem."""
 
     @abstractmethod
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -112,8 +126,8 @@ class TrustRegion(Term):
     def blocks(self) -> Callable[[int], np.ndarray]:
         return TRUST_REGIONS[self.norm][1]
 
-    def solve(self, spectrum: PartialSpectrum, gradient: Split) -> ReducedStep:
-        return TRUST_REGIONS[self.norm][0](*_coordinates(spectrum, gradient), self.radius)
+    def minimiser(self, reduced: Reduced) -> ReducedStep:
+        return TRUST_REGIONS[self.norm][0](*reduced, self.radius)
 
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         lengths, slopes = self.lengths(v), self.sums(slopes)
@@ -143,10 +157,9 @@ class Regularisation(Term):
     def blocks(self) -> Callable[[int], np.ndarray]:
         return REGULARISATIONS[self.norm][1]
 
-    def solve(self, spectrum: PartialSpectrum, gradient: Split) -> ReducedStep:
+    def minimiser(self, reduced: Reduced) -> ReducedStep:
         powers = (self.power,) if self.norm == "l2" else ()
-        solver = REGULARISATIONS[self.norm][0]
-        return solver(*_coordinates(spectrum, gradient), self.weight, *powers)
+        return REGULARISATIONS[self.norm][0](*reduced, self.weight, *powers)
 
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         return self.weight * self.lengths(v) ** (self.power - 2.0)
@@ -158,15 +171,3 @@ class Regularisation(Term):
 
     def infeasibility(self, v: np.ndarray) -> float:
         return 0.0
-
-
-def _coordinates(
-    spectrum: PartialSpectrum, gradient: Split
-) -> tuple[np.ndarray, float, np.ndarray, float, int]:
-    return (
-        spectrum.eigenvalues,
-        spectrum.gamma,
-        gradient.par,
-        gradient.norm_perp,
-        spectrum.complement_dim,
-    )

@@ -153,10 +153,10 @@ def _scaled(
     if hard_case:
         # 2. Any vector of the leftmost eigenspace, of the length that is missing.
         p[moving] = -a[moving] / base[moving]
-        with np.errstate(over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             wanted = (equation.lowest / equation.weight) ** (1.0 / (power - 2.0))
-        share = _norm(p) / wanted
-        p[np.argmin(lam)] = wanted * np.sqrt((1.0 - share) * (1.0 + share))
+            share = _norm(p) / wanted
+            p[np.argmin(lam)] = wanted * np.sqrt((1.0 - share) * (1.0 + share))
     else:
         # 3. The root of the secular equation.
         delta, nit, converged = equation.root()
@@ -197,7 +197,7 @@ class _Secular:
             # p / length is a unit vector, and cannot overflow when it is squared.
             direction = p / length
             slope = float(direction @ (direction / shifted))
-        return (self.weight / (self.lowest + delta)) ** self.t * length**self.s, slope
+            return (self.weight / (self.lowest + delta)) ** self.t * length**self.s, slope
 
     def bracket(self) -> tuple[float, float]:
         """Return a point left of the root and one right of it.
@@ -212,15 +212,13 @@ class _Secular:
             upper = np.fmin(bound ** (1.0 / (s + t)), (bound / lowest**t) ** (1.0 / s))
             shortest = np.float64(_norm(self.a / (self.base + upper)))
             longest = ((lowest + upper) / weight) ** (t / s)
-        # Bounds that rounding has moved must not exclude the root.
-        rounding = 8.0 * np.finfo(float).eps
-        upper = (1.0 + rounding) * upper
-        lower = max(
-            (1.0 - rounding) * weight * shortest ** (s / t) - lowest,
-            np.max((1.0 - rounding) * np.abs(self.a) / longest - self.base),
-            0.0,
-        )
-        return float(lower), float(upper)
+            # Bounds that rounding has moved must not exclude the root.
+            rounding = 8.0 * np.finfo(float).eps
+            upper = (1.0 + rounding) * upper
+            by_whole = (1.0 - rounding) * weight * shortest ** (s / t) - lowest
+            by_each = (1.0 - rounding) * np.abs(self.a) / longest - self.base
+        # fmax passes over a bound that is 0 times infinity.
+        return float(np.fmax.reduce(by_each, initial=np.fmax(by_whole, 0.0))), float(upper)
 
     def root(self) -> tuple[float, int, bool]:
         """Return the root delta >= 0, the number of Newton steps and whether they converged."""

@@ -60,13 +60,15 @@ def trust_region_shape_inf(
     """
     lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
     size = np.abs(a)
-    inside = (lam > 0.0) & (size <= lam * radius)
+    with np.errstate(over="ignore"):
+        there = lam * radius
+    inside = (lam > 0.0) & (size <= there)
     still = (a == 0.0) & (lam == 0.0)
     v = np.where(a == 0.0, radius, -np.sign(a) * radius)  # in the hard case either end will do
     v[inside] = -a[inside] / lam[inside]
     v[still] = 0.0
     # Slope left at an end of the interval, the multiplier times the radius.
-    excess = np.where(inside | still, 0.0, size - lam * radius)
+    excess = np.where(inside | still, 0.0, size - there)
     with np.errstate(over="ignore"):
         decrease = 0.5 * float((size + excess) @ np.abs(v))
         multipliers = excess / radius
@@ -190,7 +192,7 @@ def cubic_shape(
     root = np.hypot(lam, 2.0 * np.sqrt(weight) * np.sqrt(size))
     bending, rising = lam < 0.0, (lam >= 0.0) & (size > 0.0)
     t = np.zeros_like(lam)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         t[bending] = (root[bending] - lam[bending]) / (2.0 * weight)
         t[rising] = 2.0 * size[rising] / (lam[rising] + root[rising])
         v = np.where(a == 0.0, t, -np.sign(a) * t)

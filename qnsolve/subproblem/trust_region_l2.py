@@ -95,7 +95,7 @@ def trust_region_l2(
     if hard_case:
         # 2. Any vector of the leftmost eigenspace, of the length that is missing.
         p[lam.argmin()] = math.sqrt((1.0 - length) * (1.0 + length))
-    else:
+    elif not length <= 1.0:
         # 3. The root of the secular equation.
         moving = a != 0.0
         if moving.all():  # as nearly always: no copies
@@ -110,8 +110,9 @@ def trust_region_l2(
     return ReducedStep.of(
         radius * p,
         np.array([unit * sigma]),
-        size * decrease * radius,
-        on_boundary=True,
+        size * decrease * radius if decrease else 0.0,
+        # Slopes that vanish in these units alone may have led outside.
+        on_boundary=hard_case or length > 1.0,
         hard_case=hard_case,
         nit=nit,
         status=status,

@@ -18,7 +18,7 @@ class SubproblemStatus(Enum):
     APPROXIMATE = "at least the Cauchy decrease, but in general not a global minimiser"
     KRYLOV = "a minimiser over the Krylov space of the gradient; the hard case was not looked for"
     PRODUCT_LIMIT = "the limit on products with the matrix was reached before the tolerance"
-    NONFINITE = "a product with the matrix was not finite; the step uses those before it"
+    NONFINITE = "a product was not finite; the step uses those before it"
 
 
 @dataclass(frozen=True)

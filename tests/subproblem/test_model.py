@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,13 @@ from qnsolve import (
     solve_trs,
     verify,
 )
-from qnsolve.subproblem.regions import Regularisation
+from qnsolve.quasi_newton.spectrum import Split
+from qnsolve.subproblem.regions import (
+    REGULARISATIONS,
+    TRUST_REGIONS,
+    Regularisation,
+    TrustRegion,
+)
 from tests.strategies import log_uniform, orthogonal, pair_stream, seeds, spectral_cases, weights
 
 TRUST_REGION_NORMS = ("l2", "shape-inf", "shape-2")
@@ -421,3 +429,43 @@ def test_complementarity_of_a_multiplier_that_is_not_that_of_the_length():
     assert term.complementarity(v, np.array([5.0]), 10.0) == pytest.approx(1.0 / 15.0)
     assert term.complementarity(v, np.array([4.0]), 10.0) == 0.0
     assert term.complementarity(0.0 * v, np.array([0.0]), 0.0) == 0.0
+
+
+ENDS = {
+    "lam": [(1.0, 2.0), (-1.0, 2.0), (0.0, 1.0), (1e300, 1e-300)],
+    "gamma": [-1.0, 0.0, 1.0],
+    "a": [(1.7e308, -1.7e308), (1e-320, 0.0), (0.0, 0.0)],
+    "norm_perp": [0.0, 1.0, 1e308],
+    "size": [1e-200, 1.0, 1e200],
+}
+
+
+@pytest.mark.parametrize("term", [TrustRegion, Regularisation])
+@pytest.mark.parametrize("norm", ["l2", "shape", "shape-inf", "shape-2"])
+def test_numbers_at_the_ends_of_the_range(term, norm):
+    """No warning, and a step with a decrease; or word that there is none."""
+    if norm not in (TRUST_REGIONS if term is TrustRegion else REGULARISATIONS):
+        pytest.skip("no such norm")
+    solved = 0
+    for lam, gamma, a, norm_perp, size in itertools.product(*ENDS.values()):
+        reduced = (np.array(lam), gamma, np.array(a), norm_perp, 3)
+        step = term(size, norm).minimiser(reduced)
+        if step.status is SubproblemStatus.UNBOUNDED:
+            assert term is Regularisation
+            continue
+        solved += 1
+        assert step.status is SubproblemStatus.SOLVED
+        assert step.decrease >= 0.0
+        assert np.isfinite([*step.par, step.perp]).all()
+    assert solved >= 30
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("term", [TrustRegion(1.0, "shape-2"), Regularisation(1.0, "l2")])
+def test_gradient_with_coordinates_beyond_the_range(term, bad):
+    spectrum = PartialSpectrum.from_basis(1.0, np.array([-1.0]), np.eye(1, 3))
+    for par, perp in ((bad, 1.0), (1.0, bad)):
+        split = Split(np.array([par]), perp, 1.0, np.ones(3), np.zeros(1))
+        step = term.solve(spectrum, split)
+        assert step.status is SubproblemStatus.NONFINITE
+        assert step.decrease == step.length == 0.0
