@@ -59,7 +59,10 @@ class Inner:
 
         They bound the entries of the scaled matrix by 1, and its rounding error by eps.
         """
-        eigenvalues, vectors = eigh(scaled)
+        if np.isfinite(scaled).all():
+            eigenvalues, vectors = eigh(scaled)
+        else:  # pairs at the ends of the range
+            eigenvalues, vectors = np.full(len(scaled), np.nan), np.zeros_like(scaled)
         self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
         self.half = vectors / scale[:, None]
         self.weights = (1.0 / unit) / eigenvalues if self.usable else np.nan * eigenvalues
@@ -156,6 +159,7 @@ class CompactMatrix:
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0
 
+    @np.errstate(divide="ignore", over="ignore", invalid="ignore")
     def update(
         self,
         s: Array,
@@ -215,6 +219,7 @@ class CompactMatrix:
             self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
         return chosen.status
 
+    @np.errstate(over="ignore", invalid="ignore")
     def rescale(self, factor: Array) -> None:
         """Go over to other variables: every s is multiplied by `factor`, every y divided by it.
 
@@ -301,6 +306,7 @@ class CompactMatrix:
     def __matmul__(self, v: Array) -> Array:
         return self.matvec(v)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def quadratic_form(self, v: Array) -> float:
         """Return v'Bv in O(mn)."""
         v = self._checked(v, "v")
@@ -341,6 +347,7 @@ class CompactMatrix:
         """Return B as an (n, n) float64 NumPy array; for small n."""
         return dense_of(self.matvec, self.space)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
         """Return the eigenvalues of B and the coordinates in which it is diagonal.
 

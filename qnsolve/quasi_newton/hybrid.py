@@ -179,6 +179,8 @@ class HybridLSR1(CompactMatrix):
         lbfgs = bfgs_sweeps(S, Y, self._sweeps)
         newest = slice(max(0, S.shape[1] - self._re_applied), None)
         hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
+        if not np.isfinite(hybrid).all():  # curvatures too far from gamma to be squared
+            hybrid = lbfgs
         eigenvalues, P = eigh(hybrid)
         negative = self._of_newest_pair if S[:, -1] @ Y[:, -1] < 0.0 else self._of_old_pairs
         if eigenvalues[0] > 0.0 or negative == "keep":
@@ -237,7 +239,7 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
         half, _ = lapack.dtrtrs(triangle, (BS + YL).T, lower=1)
         B = B + YY - half.T @ half
         swept.append(B)
-    return next(B for B in reversed(swept) if not lapack.dpotrf(B)[1])
+    return next(B for B in reversed(swept) if np.isfinite(B).all() and not lapack.dpotrf(B)[1])
 
 
 @lru_cache

@@ -198,6 +198,7 @@ class PartialSpectrum:
         split = self.split(g, products)
         return split.par, split.norm_perp
 
+    @np.errstate(over="ignore", invalid="ignore")
     def split(
         self, g: Array, products: np.ndarray | None = None, norm: float | None = None
     ) -> Split:

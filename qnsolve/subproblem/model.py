@@ -83,6 +83,8 @@ class QuadraticModel:
     def lift_with_products(self, reduced: ReducedStep) -> tuple[Array, np.ndarray | None]:
         """Return the n-vector of a reduced step, and W p where it comes in the same pass."""
         split, spectrum = self._split, self.spectrum
+        if reduced.length == 0.0:  # also where the gradient is beyond the range
+            return spectrum.space.zeros(spectrum.space.length), None
         beta = reduced.perp / split.norm_perp if split.norm_perp > 0.0 else 0.0
         p, products = spectrum.lift_with_products(
             reduced.par, beta, split.carrier, split.carrier_par

@@ -83,7 +83,7 @@ def trust_region_l2(
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
     largest = max(float(lam.max()), -lowest)
     size = max(largest * radius, float(np.abs(a).max()))
-    if size < math.inf:
+    if 0.0 < size < math.inf:
         unit, lam, a = size / radius, lam / size * radius, a / size
     else:
         unit, lam, a = largest, lam / largest, a / largest / radius
