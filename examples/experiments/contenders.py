@@ -78,7 +78,7 @@ class Training:
             batches,
             method=self.method,
             epochs=10**6,
-            hessp=loss.hessp,
+            hessp=loss.hessp if self.method == "newton-tr" else None,
             step_callback=measure,
             progress=False,
             **options,

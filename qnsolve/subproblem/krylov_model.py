@@ -95,7 +95,10 @@ class KrylovModel:
                 norm = DiagonalNorm.of_slice(norm.d, space)
             _check_norm(norm, space)
         operator = Operator(hessp, space, norm)
-        return cls(operator.scale(g), operator, term)
+        gradient = operator.scale(g)
+        if not np.isfinite(space.norm(gradient)):
+            raise ValueError("g is not finite, or too large, in the variables of the norm")
+        return cls(gradient, operator, term)
 
     @property
     def space(self) -> VectorSpace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -196,12 +197,15 @@ class BandLanczos:
         """
         own = np.flatnonzero(np.array(self.chains) == chain)
         diagonal, beside = self.H[own, own], self.H[own[:-1], own[1:]]
+        # Bisection squares the entries: in units of the largest, to a power of two.
+        power = int(np.frexp(max(np.abs(diagonal).max(), np.abs(beside).max(initial=0.0)))[1])
+        diagonal, beside = np.ldexp(diagonal, -power), np.ldexp(beside, -power)
         (least,), v = eigh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))
         (greatest,) = eigvalsh_tridiagonal(
             diagonal, beside, select="i", select_range=(len(own) - 1, len(own) - 1)
         )
         error = abs(float(v[-1, 0])) * self.open[chain].norm if chain in self.open else 0.0
-        return float(least), float(greatest), error
+        return math.ldexp(least, power), math.ldexp(greatest, power), error
 
     def lift(self, y: np.ndarray) -> Array:
         """Return Q y."""
@@ -219,6 +223,8 @@ class BandLanczos:
     def extend(self, chain: int) -> bool:
         """Add the next vector of an open chain; False if its product is not finite."""
         source = self.open[chain]
+        if not math.isfinite(source.norm):
+            return False
         return self._append(source.vector / source.norm, chain, source)
 
     def _append(self, q: Array, chain: int, source: Residual | None) -> bool:

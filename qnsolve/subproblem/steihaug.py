@@ -128,10 +128,10 @@ def steihaug_cg(
             status = SubproblemStatus.PRODUCT_LIMIT
             break
         Bd = operator(d)
-        if Bd is None:
+        curvature = math.nan if Bd is None else space.dot(d, Bd) / unit
+        if Bd is None or not math.isfinite(curvature):
             status = SubproblemStatus.NONFINITE
             break
-        curvature = space.dot(d, Bd) / unit
         pivots.append(curvature / rr)
         ratios.append(beta)
 
@@ -148,10 +148,14 @@ def steihaug_cg(
             # Far out B s may be too large for the dtype of the vectors: s'r from numbers alone.
             slope = unit * space.dot(s, r) + alpha * space.dot(s, Bd)
             break
-        r = r + (alpha / unit) * Bd
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = r + (alpha / unit) * Bd
 
         # 3. The next direction.
         before, rr = rr, space.dot(r, r)
+        if not rr < math.inf:
+            status = SubproblemStatus.NONFINITE
+            break
         beta = rr / before
         ss, sd, dd = longer, beta * (sd + alpha * dd), rr + beta * beta * dd
         d = beta * d - r

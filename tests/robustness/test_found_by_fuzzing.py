@@ -16,6 +16,7 @@ from qnsolve import (
     PartialSpectrum,
     Status,
     SubproblemStatus,
+    gltr,
     solve_trs,
 )
 from qnsolve.objective import Objective
@@ -303,3 +304,27 @@ def test_norm_of_gradients_at_the_end_of_the_range():
     norm = AdaptiveNorm(None, (1e-4, 1.0), True, largest)
     norm.update(largest)
     np.testing.assert_array_equal(norm.norm.d, 1.0)
+
+
+def test_residual_of_truncated_cg_beyond_the_range():
+    """The first product is finite, and the curvature; what is left of the gradient is not."""
+    B = np.array([[1e-100, 1e200], [1e200, 1.0]])
+    result = steihaug_cg(np.array([1.0, 0.0]), lambda v: B @ v, 1e300)
+    assert result.status is SubproblemStatus.NONFINITE
+    assert result.decrease >= 0.0
+    assert np.isfinite(result.step).all()
+
+
+@pytest.mark.parametrize("size", [1e-250, 1e250])
+def test_search_for_curvature_at_the_ends_of_the_range(size):
+    """Bisection squares the entries of the Lanczos matrix."""
+    lam = size * np.array([-1.0, 1.0, 2.0, 3.0])
+    result = gltr(np.eye(4)[0], lambda v: lam * v, 1.0)
+    assert result.status is SubproblemStatus.SOLVED
+    assert result.decrease > 0.0
+
+
+def test_krylov_solvers_in_a_norm_in_which_the_gradient_is_infinite():
+    norm = DiagonalNorm(np.full(2, 1e-20))
+    with pytest.raises(ValueError, match="too large, in the variables of the norm"):
+        steihaug_cg(np.full(2, 1e300), lambda v: v, 1.0, norm=norm)
