@@ -97,6 +97,7 @@ class QuadraticModel:
         """Return B v by the matrix itself, not by its spectrum where there is a choice."""
         return self.matrix @ v
 
+    @np.errstate(over="ignore", invalid="ignore")
     def certify(
         self, step: Array, term: Term, multipliers: np.ndarray | None = None
     ) -> Certificate:
@@ -222,7 +223,7 @@ class SubproblemResult:
 
         An unbounded model has no minimiser: all but the feasibility of the zero step are infinite.
         """
-        if self.status is SubproblemStatus.UNBOUNDED:
+        if self.status in (SubproblemStatus.UNBOUNDED, SubproblemStatus.NONFINITE):
             return Certificate.of_nothing()
         return self.model.certify(self.step, self.term, self.multipliers)
 

@@ -47,7 +47,7 @@ def solve_trs(
     -------
     SubproblemResult
         ``step``, ``decrease``, ``multipliers``, ``on_boundary``, ``hard_case``, ``nit``, ``status``
-        and ``certificate()``.
+        and ``certificate()``.  Where g has coordinates beyond the range, no step and a status.
     KrylovResult
         The same fields, for a DiagonalNorm and a B that is not of the form of the Notes.
 

@@ -33,6 +33,7 @@ def test_no_warning_and_no_exception(kind):
             result = solve_trs(g, B, size, norm=("l2", "shape-inf", "shape-2")[seed % 3])
         else:
             result = solve_cubic(g, B, size, norm=("l2", "shape")[seed % 2])
+        certificate = result.certificate()
         if result.status is SubproblemStatus.SOLVED:
             solved += 1
             assert result.decrease >= 0.0
@@ -41,4 +42,5 @@ def test_no_warning_and_no_exception(kind):
             assert result.status in (SubproblemStatus.UNBOUNDED, SubproblemStatus.NONFINITE)
             assert result.length == 0.0
             assert not result.step.any()
+            assert certificate.stationarity == np.inf
     assert solved >= RUNS / 2
