@@ -118,7 +118,7 @@ def prepare(path: str | os.PathLike[str]) -> bool:
     if os.path.exists(place) and not os.path.isfile(place):
         what = "a folder" if os.path.isdir(place) else "a device or pipe"
         raise ValueError(f"checkpoint must be a file, {path} is {what}")
-    left_over = re.compile(re.escape(place.name) + r"\.[a-z0-9_]{8}\.tmp")
+    left_over = re.compile(re.escape(place.name) + r"\.[0-9a-f]{16}\.tmp")  # by _make_beside
     for entry in place.parent.iterdir():
         if left_over.fullmatch(entry.name):
             entry.unlink(missing_ok=True)

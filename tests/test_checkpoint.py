@@ -16,7 +16,7 @@ import scipy.optimize
 import qnsolve
 from qnsolve import DiagonalNorm, presets
 from qnsolve.array import VectorSpace, to_host
-from qnsolve.checkpoint import load, save
+from qnsolve.checkpoint import _make_beside, load, save
 from qnsolve.comm import Serial
 from qnsolve.methods import METHODS
 from qnsolve.problems import woods
@@ -335,9 +335,11 @@ def test_damage_is_noticed(path):
 
 
 def test_what_a_killed_writer_left_is_removed(path):
-    left, other = path.with_name("run.npz.ab_3x9yz.tmp"), path.with_name("run.npz.old.tmp")
-    for file in (left, other):
-        file.write_bytes(b"half a file")
+    other = path.with_name("run.npz.old.tmp")
+    other.write_bytes(b"no checkpoint's")
+    with _make_beside(path) as file:
+        file.write(b"half a file")
+    left = Path(file.name)
     run(Fun(), checkpoint=path, maxiter=2)
     assert not left.exists() and other.exists()
 

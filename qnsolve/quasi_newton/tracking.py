@@ -91,3 +91,7 @@ class TrackedGradient:
     def account_for_newest(self, newest: tuple[Array, Array] | None = None) -> None:
         """Extend the products to the pair that has just been stored, `newest` if it is at hand."""
         self.products = self.pairs.with_newest(self.products, self.vector, newest)
+
+    def account_for_none(self) -> None:
+        """Drop the products with pairs that are gone: the memory has been emptied."""
+        self.products = np.empty(0)

@@ -140,7 +140,7 @@ class LocalModel:
         if stored:
             self._tracked.account_for_newest((p, y))
         elif not self.matrix.n_pairs:  # some rules empty the memory with the pair they refuse
-            self._tracked.products = np.empty(0)
+            self._tracked.account_for_none()
         return stored
 
     def wanted(self, x_new: Array, step: Array, g_new: Array) -> Wanted:

@@ -19,6 +19,9 @@ SECOND_PASS = 0.7
 """A vector that shrinks below this share of its length when it is made orthogonal needs a second
 pass, for what was left of it has lost digits; two are enough (Parlett 1998, section 6.9)."""
 
+LARGEST_PRODUCT = float(np.finfo(np.float64).max * np.finfo(np.float64).eps)
+"""Length of a product beyond which an eigenvalue of the projected matrix may be out of range."""
+
 FIRST_ROWS = 16
 """Rows of the first block of basis vectors; each next one is twice as large."""
 
@@ -214,14 +217,14 @@ class BandLanczos:
         return self._space.combine(y, self._basis.rows)
 
     def start(self, v: Array) -> bool:
-        """Begin a chain at the part of `v` off the basis; False if its product is not finite."""
+        """Begin a chain at the part of `v` off the basis; False if its product is out of range."""
         length = self._space.norm(v)
         if self.size:
             v, length = self._basis.off_span(v)
         return self._append(v / length, max(self.chains, default=-1) + 1, None)
 
     def extend(self, chain: int) -> bool:
-        """Add the next vector of an open chain; False if its product is not finite."""
+        """Add the next vector of an open chain; False if its product is out of range."""
         source = self.open[chain]
         if not math.isfinite(source.norm):
             return False
@@ -230,9 +233,10 @@ class BandLanczos:
     def _append(self, q: Array, chain: int, source: Residual | None) -> bool:
         space, k = self._space, self.size
         product = self._operator(q)
-        if product is None:
+        length = math.inf if product is None else space.norm(product)
+        if product is None or not length <= LARGEST_PRODUCT:
             return False
-        self._largest_product = max(self._largest_product, space.norm(product))
+        self._largest_product = max(self._largest_product, length)
 
         # 1. The new column of H.  Closed vectors have their products in the span: exactly zero.
         column: dict[int, float] = {}

@@ -112,7 +112,7 @@ def trust_region_l2(
         np.array([unit * sigma]),
         size * decrease * radius if decrease else 0.0,
         # Slopes that vanish in these units alone may have led outside.
-        on_boundary=hard_case or length > 1.0,
+        on_boundary=hard_case or not length < 1.0,
         hard_case=hard_case,
         nit=nit,
         status=status,

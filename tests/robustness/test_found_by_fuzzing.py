@@ -17,6 +17,7 @@ from qnsolve import (
     Status,
     SubproblemStatus,
     gltr,
+    lanczos_cubic,
     solve_trs,
 )
 from qnsolve.objective import Objective
@@ -328,3 +329,18 @@ def test_krylov_solvers_in_a_norm_in_which_the_gradient_is_infinite():
     norm = DiagonalNorm(np.full(2, 1e-20))
     with pytest.raises(ValueError, match="too large, in the variables of the norm"):
         steihaug_cg(np.full(2, 1e300), lambda v: v, 1.0, norm=norm)
+
+
+@pytest.mark.parametrize("solve", [gltr, lanczos_cubic])
+def test_eigenvalues_beyond_the_range(solve):
+    """The product with the gradient is finite, the eigenvalue of 2.4e308 is not."""
+    B = np.full((3, 3), 8e307)
+
+    def hessp(v):
+        with np.errstate(over="ignore"):
+            return B @ v
+
+    for g in (np.eye(3)[0], np.array([0.5, 0.5, -0.1])):
+        result = solve(g, hessp, 1.0)
+        assert result.status is SubproblemStatus.NONFINITE
+        assert result.decrease == 0.0

@@ -256,6 +256,14 @@ def test_no_equation_is_solved_in_the_hard_case():
     assert (result.hard_case, result.nit) == (True, 0)
 
 
+def test_hard_case_in_which_no_length_is_missing():
+    """The least-norm solution for sigma = 1 is as long as the radius, to the bit."""
+    result = solve_trs(np.array([0.0, 2.0]), np.diag([-1.0, 1.0]), 1.0)
+    assert result.on_boundary and not result.hard_case
+    assert result.multipliers[0] == 1.0
+    np.testing.assert_array_equal(result.step, [0.0, -1.0])
+
+
 @pytest.mark.parametrize("curvature", [-2.0, 0.0, 2.0])
 def test_dense_matrix_of_one_variable(curvature):
     result = solve_trs(np.array([3.0]), np.array([[curvature]]), 1.0)
