@@ -216,9 +216,9 @@ def iterate(
     at: Iterate[NewtonModel], region: Region, objective: Objective, options: NewtonOptions, run: Run
 ) -> Status | None:
     """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
-    # 1. Approximate minimiser of the model in the region.
     if not region.radius > 0.0:  # it has shrunk below the smallest number
         return Status.STEP_TOO_SMALL
+    # 1. Approximate minimiser of the model in the region.
     trial = at.model.trust_region(at.x, region.radius)
     if not trial.decrease > 0.0:
         return Status.NO_MODEL_DECREASE

@@ -112,9 +112,9 @@ def iterate(
     run: Run,
 ) -> Status | None:
     """Do one iteration from `at` and `region`, in place; return why the run is over, or None."""
-    # 1. Minimiser of the model in the region.
     if not region.radius > 0.0:  # it has shrunk below the smallest number
         return Status.STEP_TOO_SMALL
+    # 1. Minimiser of the model in the region.
     trial = at.model.quadratic().trust_region(region.radius, named_norm(options.norm))
     if not trial.decrease > 0.0:
         return Status.NO_MODEL_DECREASE
