@@ -1,73 +1,152 @@
-"""The methods as callables, for ``scipy.optimize.minimize(..., method=qnsolve.lsr1_tr)``."""
+"""The methods: what each consists of, and as callables for ``scipy.optimize.minimize``."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, OptimizeResult
 
+from qnsolve.arrays import VectorSpace
+from qnsolve.callables import Callables
 from qnsolve.callback import wrap_callback
-from qnsolve.comm import Comm, agreed, as_comm
+from qnsolve.comm import as_comm
+from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
 from qnsolve.options import (
     CubicOptions,
     HybridOptions,
     LineSearchOptions,
+    ModelOptions,
     NewtonOptions,
+    REGION_NORMS,
+    RadiusOptions,
     SolverOptions,
     TrustRegionOptions,
 )
-from qnsolve.solvers.arc import minimize_cubic
-from qnsolve.solvers.hessian import Hessian
-from qnsolve.solvers.hybrid import minimize_hybrid
-from qnsolve.solvers.line_search import minimize_line_search
-from qnsolve.solvers.matrices import build_lsr1
-from qnsolve.solvers.newton_tr import minimize_newton
-from qnsolve.solvers.trust_region import minimize_trust_region
+from qnsolve.quasi_newton.hybrid import SMALL
+from qnsolve.questions import Asking, drive
+from qnsolve.solvers.line_search import minimise_on_lines
+from qnsolve.solvers.loop import Parts, minimise
+from qnsolve.solvers.matrices import MatrixFactory, build_hybrid, build_lsr1
+from qnsolve.solvers.metric import Metric, named_norm
+from qnsolve.solvers.models import NewtonModel, SecantModel
+from qnsolve.solvers.moving_norms import AdaptiveNorm
+from qnsolve.solvers.radius import Interpolated, RadiusRule, interpolated_radius
+from qnsolve.solvers.reach import Radius, Weight
+from qnsolve.solvers.run import Run
+from qnsolve.solvers.start import FirstReach
+from qnsolve.solvers.weight import rule_of
+
+MAX_BLIND = 10
+"""Steps in a row without a finite product with the Hessian, after which there is none."""
+
+HYBRID_SHRINKAGE = 0.25
+"""Part of a poor step to which the radius shrinks at least: the new pair mends the model, too."""
+
+REACH_SMALL, REACH_LARGE = FirstReach(10.0, 2.0), FirstReach(1.0, 6.0)
+"""Reach of the first step up to dimension SMALL and above, where -g points less to a minimiser."""
+
+
+def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) -> SecantModel:
+    """Return the model with a limited-memory matrix."""
+    make = options.matrix or build
+    return SecantModel(partial(make, metric.space, options), metric)
+
+
+def newton_model(options: NewtonOptions, metric: Metric) -> NewtonModel:
+    """Return the model with the Hessian."""
+    moving = None
+    if options.norm in ("adagrad", "rmsprop"):
+        decay = options.decay if options.norm == "rmsprop" else None
+        moving = AdaptiveNorm(decay, options.norm_bounds, options.normalise, metric.space)
+    return NewtonModel(
+        metric,
+        moving,
+        inner=options.inner,
+        inner_maxiter=options.inner_maxiter,
+        forcing=options.forcing,
+        superlinear=True,
+        max_blind=MAX_BLIND,
+    )
+
+
+def radius(rule: RadiusRule, options: RadiusOptions) -> Radius:
+    """Return the radius of a trust region, before the start."""
+    rule, norm = options.radius_rule or rule, options.norm
+    norm = norm if isinstance(norm, str) and norm in REGION_NORMS else "l2"
+    return Radius(options, rule, norm, most=options.max_radius, first=options.initial_radius)
+
+
+def weight(options: CubicOptions) -> Weight:
+    """Return the weight of the regulariser, before the start."""
+    rule, norm = rule_of(options.weight_rule), named_norm(options.norm)
+    return Weight(options, rule, norm, options.longest_step, options.initial_weight)
+
+
+def hybrid_reach(n: int) -> FirstReach:
+    """Return how far the first step of the default method goes."""
+    return REACH_SMALL if n <= SMALL else REACH_LARGE
 
 
 @dataclass(frozen=True)
-class Solver:
-    """What tells one method from another: its options, its loop, and its name in words.
+class Method:
+    """What tells one method from another.
 
-    The loop of a method that `uses_hessian` takes a Hessian as a further argument.
+    Attributes
+    ----------
+    options : type
+    parts : Parts or callable
+        The parts of the loop; or, for a method with its own, ``loop(options, run)``.
+    words : str
+        Its name in words.
+    uses_hessian : bool
     """
 
     options: type[SolverOptions]
-    run: Callable[..., OptimizeResult]
+    parts: Parts | Callable[[Any, Run], Asking[OptimizeResult]]
     words: str
     uses_hessian: bool = False
 
+    def loop(self, options: SolverOptions, run: Run) -> Asking[OptimizeResult]:
+        """Return the loop, which has not begun."""
+        if isinstance(self.parts, Parts):
+            return minimise(self.parts, options, run)
+        return self.parts(options, run)
 
-SOLVERS = {
-    "hybrid-tr": Solver(
+
+TABLE = {
+    "hybrid-tr": Method(
         HybridOptions,
-        minimize_hybrid,
+        Parts(
+            partial(secant_model, build_hybrid),
+            partial(radius, Interpolated(HYBRID_SHRINKAGE)),
+            hybrid_reach,
+        ),
         "a trust region on SR1 re-applied to the limited-memory BFGS matrix",
     ),
-    "lsr1-tr": Solver(
+    "lsr1-tr": Method(
         TrustRegionOptions,
-        partial(minimize_trust_region, build_matrix=build_lsr1),
+        Parts(partial(secant_model, build_lsr1), partial(radius, interpolated_radius)),
         "the limited-memory SR1 trust-region method",
     ),
-    "lsr1-arc": Solver(
+    "lsr1-arc": Method(
         CubicOptions,
-        partial(minimize_cubic, build_matrix=build_lsr1),
+        Parts(partial(secant_model, build_lsr1), weight),
         "adaptive cubic regularisation with the limited-memory SR1 matrix",
     ),
-    "lsr1-ls": Solver(
+    "lsr1-ls": Method(
         LineSearchOptions,
-        minimize_line_search,
+        minimise_on_lines,
         "limited-memory SR1 in inverse form with a line search",
     ),
-    "newton-tr": Solver(
+    "newton-tr": Method(
         NewtonOptions,
-        minimize_newton,
+        Parts(newton_model, partial(radius, interpolated_radius)),
         "Newton's method in a trust region, by products with the Hessian",
         uses_hessian=True,
     ),
@@ -120,8 +199,9 @@ HESSIAN_USED = """``hess(x, *args)``, of shape (n, n): an array or, for NumPy, a
         products are differences of gradients."""
 
 
-def _callable(method: str) -> Callable[..., OptimizeResult]:
-    """Return the method as a callable with its own name and docstring."""
+def _callable(name: str) -> Callable[..., OptimizeResult]:
+    """Return the method of that name as a callable with its own name and docstring."""
+    method = TABLE[name]
 
     def solve(
         fun: Callable[..., Any],
@@ -137,35 +217,33 @@ def _callable(method: str) -> Callable[..., OptimizeResult]:
         comm: Any = None,
         **options: Any,
     ) -> OptimizeResult:
-        _refuse_restrictions(method, bounds, constraints)
-        solver = SOLVERS[method]
+        _refuse_restrictions(name, bounds, constraints)
         comm = None if comm is None else as_comm(comm)
         objective = Objective(fun, x0, args, jac, comm)
-        checked = solver.options.from_user(options, objective.space.eps)
-        further = {}
-        if solver.uses_hessian:
-            if hess is not None and comm is not None:
+        space = objective.space
+        checked = method.options.from_user(options, space.eps)
+        hessian = None
+        if method.uses_hessian:
+            if hess is not None and space.sharded:
                 raise ValueError("with comm no rank has all rows of hess; give hessp")
-            further["hessian"] = Hessian(objective, hess, hessp, args)
+            hessian = Hessian(objective, hess, hessp, args)
         else:
-            _warn_unused(method, hess=hess, hessp=hessp)
-        callback = wrap_callback(callback)
-        if comm is not None and callback is not None:
-            callback = _on_all_ranks(callback, comm)
-        result = solver.run(objective, checked, callback, **further)
+            _warn_unused(name, hess=hess, hessp=hessp)
+        callables = Callables(objective, hessian)
+        run = Run(callables, checked, _on_all_ranks(wrap_callback(callback), space))
+        result = drive(method.loop(checked, run), callables.answer)
         result.x = objective.shaped(result.x)
         result.jac = objective.shaped(result.jac)
-        if checked.disp and (comm is None or comm.rank == 0):
+        if checked.disp and space.leader:
             _print_summary(result)
         return result
 
-    name, solver = method.replace("-", "_"), SOLVERS[method]
-    solve.__name__ = solve.__qualname__ = name
+    solve.__name__ = solve.__qualname__ = name.replace("-", "_")
     solve.__doc__ = DOCSTRING.format(
-        name=name,
-        words=solver.words,
-        options=solver.options.__name__,
-        hessian=HESSIAN_USED if solver.uses_hessian else HESSIAN_UNUSED,
+        name=solve.__name__,
+        words=method.words,
+        options=method.options.__name__,
+        hessian=HESSIAN_USED if method.uses_hessian else HESSIAN_UNUSED,
     )
     return solve
 
@@ -176,7 +254,7 @@ lsr1_arc = _callable("lsr1-arc")
 lsr1_ls = _callable("lsr1-ls")
 newton_tr = _callable("newton-tr")
 
-METHODS: dict[str, Callable[..., OptimizeResult]] = {
+METHODS = {
     "hybrid-tr": hybrid_tr,
     "lsr1-tr": lsr1_tr,
     "lsr1-arc": lsr1_arc,
@@ -186,14 +264,22 @@ METHODS: dict[str, Callable[..., OptimizeResult]] = {
 """Callables by name, for ``qnsolve.minimize``."""
 
 
-def _on_all_ranks(callback: Callable[..., Any], comm: Comm) -> Callable[[OptimizeResult], bool]:
-    """Return the callback with one answer for all ranks: stop where one of them wants to."""
+def _on_all_ranks(
+    callback: Callable[[OptimizeResult], bool] | None, space: VectorSpace
+) -> Callable[[OptimizeResult], bool] | None:
+    """Return the callback with one answer for all ranks: stop where one of them wants to.
 
-    def together(intermediate: OptimizeResult) -> bool:
-        stop = agreed(comm, lambda: callback(intermediate))
-        return bool(comm.allreduce_sum(np.array([float(stop)]))[0])
+    A rank may do without one.
+    """
+    if not space.sharded:
+        return callback
+    if not space.any(callback is not None):
+        return None
 
-    return together
+    def here(intermediate: OptimizeResult) -> bool:
+        return callback is not None and callback(intermediate)
+
+    return lambda intermediate: space.any(space.agreed(lambda: here(intermediate)))
 
 
 def _print_summary(result: OptimizeResult) -> None:

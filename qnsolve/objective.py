@@ -28,7 +28,7 @@ _NARROW_JAX = "JAX is in 32 bits (set jax_enable_x64 before the first array)"
 _JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
 
 
-class Objective:
+class Objective(Stateful):
     """A function of n real variables and its gradient, as the solvers call them.
 
     Parameters
@@ -109,53 +109,37 @@ class Objective:
     def n(self) -> int:
         return self.space.size
 
-    @overload
-    def __call__(self, x: Array, *, at_start: Literal[True]) -> tuple[float, Array]: ...
+    def __call__(self, x: Array, *, at_start: bool = False) -> tuple[float, Array | None]:
+        """Return f and g at `x`; g is None where f is not finite, unless `at_start`."""
+        f, g, _ = self.answer(Evaluate(x, at_start=at_start))
+        return f, g
 
-    @overload
-    def __call__(
-        self, x: Array, *, wanted: Callable[[Array], Wanted] | None = None
-    ) -> tuple[float, Array | None]: ...
+    def answer(self, question: Evaluate) -> Answer:
+        """Return f and g, an own copy in the dtype of ``space``, and the numbers asked for.
 
-    def __call__(
-        self,
-        x: Array,
-        *,
-        at_start: bool = False,
-        wanted: Callable[[Array], Wanted] | None = None,
-    ) -> tuple[float, Array | None]:
-        """Return f and g at `x`; g is None where f is not finite.
-
-        Parameters
-        ----------
-        x : array, shape (n,)
-            Point of ``space``.
-        at_start : bool
-            Take the gradient whatever f is, so that the result of a failed start shows it.
-        wanted : callable, optional
-            ``wanted(g)`` returns the inner products that are needed next: where numbers are worth
-            gathering they are taken together with f.
-
-        Returns
-        -------
-        f : float
-        g : array, shape (n,), or None
-            Own copy in the dtype of ``space``.
+        On devices and ranks all numbers cross at once.  With a `jac` of its own g is a second call,
+        which is made only where f is finite, and so there is one more crossing.
         """
-        if self.space.gathers:
-            return self._gathered(x, at_start, wanted)
-        f, g = self._evaluate(x)
-        if not (at_start or math.isfinite(f)):
-            return f, None
-        return f, self._gradient_at(x, f, g)
+        x, space, request = question.x, self.space, question.request
+        together, g = self._jac is True, None
+        if not space.crosses:
+            f, with_f = self._evaluate(x)
+            if question.at_start or math.isfinite(f):
+                g = self._gradient_at(x, f, with_f)
+            return Answer(f, g, space.reduce(request(g)) if request and g is not None else None)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the counts, for :meth:`restore`."""
-        return {"nfev": self.nfev, "njev": self.njev}
+        def evaluate() -> tuple[Any, Array | None]:
+            value, with_f = self._evaluate_raw(x)
+            return value, self._gradient_at(x, math.nan, with_f) if together else None
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from the counts of another objective."""
-        self.nfev, self.njev = state["nfev"], state["njev"]
+        answer = in_one_crossing(space, evaluate, request if together else None)
+        if not (question.at_start or math.isfinite(answer.f)):
+            return Answer(answer.f, None)
+        if together:
+            return answer
+        f = answer.f
+        answer = in_one_crossing(space, lambda: (0.0, self._gradient_at(x, f, None)), request)
+        return answer._replace(f=f)
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain values, all that can be said of the problem without a call of fun."""
@@ -170,9 +154,7 @@ class Objective:
 
     def gradient(self, x: Array) -> Array:
         """Return g at `x`, whatever f is there; fun is evaluated only where g depends on it."""
-        if self.space.comm is not None:
-            return agreed(self.space.comm, lambda: self._gradient_at(x, *self._evaluate_for_g(x)))
-        return self._gradient_at(x, *self._evaluate_for_g(x))
+        return self.space.agreed(lambda: self._gradient_at(x, *self._evaluate_for_g(x)))
 
     @property
     def gradient_eps(self) -> float:
@@ -189,30 +171,6 @@ class Objective:
             return x.copy().reshape(self.shape)
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
-
-    def _gathered(
-        self, x: Array, at_start: bool, wanted: Callable[[Array], Wanted] | None
-    ) -> tuple[float, Array | None]:
-        """Return f and g as they are called for, with all numbers in one crossing.
-
-        With a `jac` of its own g is a second call, which is made only where f is finite, and so
-        there is one more crossing.
-        """
-        f, g, together = math.nan, None, self._jac is True
-
-        def both() -> tuple[Any, Array | None]:
-            value, g = self._evaluate_raw(x)
-            return value, self._gradient_at(x, math.nan, g) if together else None
-
-        def gradient_alone() -> tuple[Any, Array | None]:
-            return 0.0, self._gradient_at(x, f, None)
-
-        f, g = in_one_crossing(self.space, both, wanted if together else None)
-        if not (at_start or math.isfinite(f)):
-            return f, None
-        if not together:
-            _, g = in_one_crossing(self.space, gradient_alone, wanted)
-        return f, g
 
     def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:
         """Return f where g is made of it, and what comes with g; no number is read in vain."""
@@ -313,32 +271,26 @@ class Objective:
 def in_one_crossing(
     space: VectorSpace,
     evaluate: Callable[[], tuple[Any, Array | None]],
-    wanted: Callable[[Array], Wanted] | None = None,
-) -> tuple[float, Array | None]:
-    """Return ``evaluate()``, its number added up over the ranks, unless it fails on one.
+    request: Callable[[Array], Request] | None = None,
+) -> Answer:
+    """Return ``evaluate()``, a number and a vector, with the inner products asked for.
 
-    Parameters
-    ----------
-    space : VectorSpace
-    evaluate : callable
-        Returns a number and a vector, or None in its place.
-    wanted : callable, optional
-        The inner products that cross with the number, given the vector.
+    Over ranks the numbers are added up, and what `evaluate` raises on one is raised on all.
     """
-    comm = space.comm
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         f, g = evaluate()
-    except Exception as caught:
-        if comm is None:
+    except BaseException as caught:
+        if not space.sharded:
             raise
         # The other ranks are about to add up: take part, and say in the same message why not.
         error, f, g = caught, math.nan, space.zeros(space.length)
-    request = Wanted() if wanted is None else wanted(g)
-    failed, f = space.gather(request, [float(error is not None), f])
-    if failed and comm is not None:
-        raise_together(comm, error)
-    return f, g
+    wanted = Request() if request is None else request(g)
+    numbers = space.reduce(wanted, (float(error is not None), f))
+    failed, f = numbers.scalars
+    if failed:
+        space.fail_together(error)
+    return Answer(f, g, None if request is None else numbers)
 
 
 def _checked(fun: Any, x0: Any, jac: Any, comm: Comm | None) -> tuple[Array, tuple[int, ...], Any]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import LARGEST_SQUARE, SMALLEST_SQUARE, Array, VectorSpace, Wanted, set_row
+from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace
+from qnsolve.state import Stateful
 
 
 @dataclass(eq=False)
@@ -87,8 +88,15 @@ class PairProducts:
             return SMALLEST_SQUARE <= self.ss <= LARGEST_SQUARE
         return all(SMALLEST_SQUARE <= square <= LARGEST_SQUARE for square in (self.ss, self.yy))
 
+    def with_share(self, share: float) -> PairProducts:
+        """Return the products of (s, y + share s)."""
+        with_y = self.with_y + share * self.with_s
+        sy = self.sy + share * self.ss
+        yy = self.yy + 2.0 * share * self.sy + share * share * self.ss
+        return PairProducts(self.with_s, with_y, self.ss, sy, yy)
 
-class RowMemory:
+
+class RowMemory(Stateful):
     """The newest pairs as rows of a block W, some rows a pair, and the Gram matrix W W'.
 
     Subclasses say what the rows are.
@@ -130,17 +138,7 @@ class RowMemory:
 
     def products(self, v: Array) -> np.ndarray:
         """Return W v on the host."""
-        return self.space.products(self.rows, v, self._content)
-
-    def wanted(
-        self, with_rows: Sequence[Array], *pairs: tuple[Array, Array], largest: Sequence[Array] = ()
-    ) -> Wanted:
-        """Return the request for W v with the vectors `with_rows`, and for other products."""
-        return Wanted(pairs, largest, self.rows, self._content, with_rows)
-
-    @property
-    def _content(self) -> tuple[int, int]:
-        return (id(self), self.version)
+        return self.space.products(self.rows, v)
 
     def combine(self, coefficients: np.ndarray) -> Array:
         """Return the n-vector W' c."""
@@ -152,25 +150,23 @@ class RowMemory:
         """Return ``x = W' c + alpha v``, and W x where asked for and at no cost of its own."""
         return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
 
-    def measure(
-        self,
-        s: Array,
-        y: Array,
-        s_products: np.ndarray | None = None,
-        y_products: np.ndarray | None = None,
-    ) -> PairProducts:
-        """Return the inner products of (s, y) with W and with each other.
+    def measure(self, s: Array, y: Array, with_s: np.ndarray | None = None) -> PairProducts:
+        """Return the inner products of (s, y) with W and with each other; W s may be known."""
+        dots = ((s, s), (s, y), (y, y))
+        numbers = self.space.reduce(Request(dots, self.rows, (y,) if with_s is not None else (y, s)))
+        with_y, *rest = numbers.products
+        return PairProducts(rest[0] if rest else with_s, with_y, *numbers.dots)
 
-        Parameters
-        ----------
-        s, y : array, shape (n,)
-        s_products, y_products : ndarray, optional
-            W s and W y where they are known already.
-        """
-        dot = self.space.dot
-        with_s = self.products(s) if s_products is None else s_products
-        with_y = self.products(y) if y_products is None else y_products
-        return PairProducts(with_s, with_y, dot(s, s), dot(s, y), dot(y, y))
+    def with_newest(
+        self, products: np.ndarray, v: Array, with_s: float, with_y: float
+    ) -> np.ndarray:
+        """Return W v given `products`, its value before the newest pair was stored, s'v and y'v."""
+        per_pair = self.rows_per_pair
+        first = per_pair * self._order[-1]
+        out = np.zeros(per_pair * self._used)
+        out[: len(products)] = products
+        out[first : first + per_pair] = self._newest_with(v, with_s, with_y)
+        return out
 
     def clear(self) -> None:
         """Forget all pairs; the storage is kept."""
@@ -200,9 +196,13 @@ class RowMemory:
             )
         self.clear()
         for index in range(count):
-            self._block = set_row(self._block, index, rows[index, :])
+            self._block = self.space.set_row(self._block, index, rows[index, :])
         self._gram[:count, :count] = state["gram"]
         self._order, self._used = [int(slot) for slot in state["order"]], used
+
+    def _newest_with(self, v: Array, with_s: float, with_y: float) -> Sequence[float]:
+        """Return the products of the newest pair's rows with v, of which s'v and y'v are known."""
+        raise NotImplementedError
 
     def _take_slot(self, kept: int) -> int:
         """Return a free slot for a new pair, of the older ones `kept` staying."""
@@ -264,7 +264,8 @@ class PairMemory(RowMemory):
         `kept` are the blocks with the new pair, of :meth:`candidate` or the newest of them.
         """
         p = 2 * self._take_slot(len(kept) - 1)
-        self._block = set_row(set_row(self._block, p, s), p + 1, y)
+        block = self.space.set_row(self._block, p, s)
+        self._block = self.space.set_row(block, p + 1, y)
         # The products were taken with the rows used so far; the new slot may be one more.
         filled = slice(0, len(pair.with_s))
         gram = self._gram
@@ -295,18 +296,5 @@ class PairMemory(RowMemory):
         self._s_rows = self._blocks = None
         self.version += 1
 
-    def with_newest(
-        self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None
-    ) -> np.ndarray:
-        """Return W v given `products`, its value before the newest pair was stored.
-
-        Costs two inner products instead of a pass over W.  Where the pair is at hand it need not be
-        looked up: what is known of its vectors is not known of their copies.
-        """
-        p = 2 * self._order[-1]
-        s, y = newest or (self._block[p, :], self._block[p + 1, :])
-        out = np.zeros(2 * self._used)
-        out[: len(products)] = products
-        out[p] = self.space.dot(s, v)
-        out[p + 1] = self.space.dot(y, v)
-        return out
+    def _newest_with(self, v: Array, with_s: float, with_y: float) -> Sequence[float]:
+        return with_s, with_y

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any
 
+from qnsolve.callables import Callables
 from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save, save_or_warn
-from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
+from qnsolve.state import Stateful
 
 MAY_DIFFER = (
     *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp"),
@@ -19,24 +20,32 @@ MAY_DIFFER = (
 """Options that say when to end and to write: no iterate depends on them."""
 
 
-class Stateful(Protocol):
-    """Something with a state of plain values and arrays."""
+class NoCheckpoint:
+    """What stands for the file of a run that has none."""
 
-    def snapshot(self) -> dict[str, Any]: ...
+    saved: dict[str, Any] | None = None
 
-    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def watch(self, owners: Mapping[str, Stateful], counters: Mapping[str, Stateful]) -> None:
+        pass
+
+    def iteration(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def note(self) -> None:
+        pass
+
+    def changing(self) -> None:
+        pass
+
+    def write(self) -> None:
+        pass
 
 
-class Numbers:
-    """The base of small classes whose attributes are numbers: those are the state."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state, for :meth:`restore`."""
-        return dict(vars(self))
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go to the state that :meth:`snapshot` has returned."""
-        vars(self).update(state)
+def checkpoint_of(callables: Callables, options: SolverOptions) -> Checkpoint | NoCheckpoint:
+    """Return the checkpoint that the options ask for."""
+    if options.checkpoint is None:
+        return NoCheckpoint()
+    return Checkpoint(options.checkpoint, callables, options)
 
 
 class Checkpoint:
@@ -50,7 +59,7 @@ class Checkpoint:
     ----------
     path : str
         The file.
-    objective : Objective
+    callables : Callables
     options : SolverOptions
 
     Attributes
@@ -64,13 +73,15 @@ class Checkpoint:
         If the file is no checkpoint, is one of another run, or cannot be written; with ranks.
     """
 
-    def __init__(self, path: str, objective: Objective, options: SolverOptions) -> None:
-        if objective.space.comm is not None:
+    saved: dict[str, Any] | None
+
+    def __init__(self, path: str, callables: Callables, options: SolverOptions) -> None:
+        if callables.space.sharded:
             raise ValueError("checkpoint is not supported with comm; keep x by a callback")
         self._path, self._options = path, options
         self._identity = {
             "program": "minimize",
-            **objective.identity(),
+            **callables.identity(),
             "options": type(options).__name__,
             **{
                 option.name: in_words(getattr(options, option.name))
@@ -82,9 +93,9 @@ class Checkpoint:
         self._counters: dict[str, Stateful] = {}
         self._noted: dict[str, Any] | None = None
         self._passed, self._written = 0, time.monotonic()
-        self.saved: dict[str, Any] | None = None
+        self.saved = None
         if prepare(path):
-            self.saved = load(path, objective.space)
+            self.saved = load(path, callables.space)
             refuse_other(self.saved["identity"], self._identity)
 
     def watch(self, owners: Mapping[str, Stateful], counters: Mapping[str, Stateful]) -> None:

@@ -1,42 +1,25 @@
 """Rules for the radius of the trust region after a trial step.
 
 A rule is a callable ``rule(radius, outcome, options) -> float``.  It is asked where f and its
-gradient are finite at the end of the step; the loop keeps the answer below ``max_radius``.
+gradient are finite at the end of the step; `options` has ``shrink_below`` and ``grow_above``, the
+ratios at which the radius changes, and the loop keeps the answer below ``max_radius``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from qnsolve.solvers.checkpoint import Numbers
-from qnsolve.solvers.common import hermite_minimiser
-from qnsolve.solvers.trial import Outcome
+from qnsolve.solvers.along_step import hermite_minimiser
+from qnsolve.solvers.outcome import Outcome
 
 RadiusRule = Callable[[float, Outcome, Any], float]
 
 LONG_STEP = 0.8
 """Part of the radius that a step must have used for the radius to grow (Algorithm 1)."""
-
-
-class Thresholds(Protocol):
-    """The options that a rule here reads: ratios at which the radius changes."""
-
-    @property
-    def shrink_below(self) -> float: ...
-
-    @property
-    def grow_above(self) -> float: ...
-
-
-@dataclass
-class Region(Numbers):
-    """The trust region: its radius."""
-
-    radius: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +37,7 @@ class Interpolated:
 
     least: float = 0.1
 
-    def __call__(self, radius: float, outcome: Outcome, options: Thresholds) -> float:
+    def __call__(self, radius: float, outcome: Outcome, options: Any) -> float:
         length = outcome.length
         if not outcome.ratio >= options.shrink_below:
             return length * shrinkage(outcome, self.least)
@@ -96,7 +79,7 @@ class DoubleOrHalve:
     grow: float = 2.0
     shrink: float = 0.5
 
-    def __call__(self, radius: float, outcome: Outcome, options: Thresholds) -> float:
+    def __call__(self, radius: float, outcome: Outcome, options: Any) -> float:
         if outcome.ratio > options.grow_above:
             return self.grow * radius if outcome.length_2 > self.long_step * radius else radius
         return self.shrink * radius if outcome.ratio < options.shrink_below else radius
@@ -121,7 +104,7 @@ class StepOrRadius:
     long_step: float = 0.8
     grow: float = 2.0
 
-    def __call__(self, radius: float, outcome: Outcome, options: Thresholds) -> float:
+    def __call__(self, radius: float, outcome: Outcome, options: Any) -> float:
         if outcome.ratio < options.shrink_below:
             return min(self.step_part * outcome.length_2, self.radius_part * radius)
         if outcome.ratio > options.grow_above and outcome.length >= self.long_step * radius:

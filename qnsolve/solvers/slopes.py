@@ -8,8 +8,8 @@ rejects or creeps would go on to its limits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+
+from qnsolve.state import Saved, Stateful
 
 CONTRADICTION = 0.2
 """Difference of f from the trapezoidal rule on the slopes, in units of the largest of the three
@@ -27,7 +27,7 @@ HOPELESS = 500
 kinks, 360."""
 
 
-class SlopeCheck:
+class SlopeCheck(Stateful):
     """Counts the steps along which f does not change as its gradient says.
 
     Parameters
@@ -54,6 +54,8 @@ class SlopeCheck:
     (True, False)
     """
 
+    contradictions: Saved[int]
+
     def __init__(self, eps: float) -> None:
         self._visible = math.sqrt(eps)
         self.contradictions = 0
@@ -68,14 +70,6 @@ class SlopeCheck:
             self.contradictions += 1
         else:
             self.contradictions = max(0, self.contradictions - FORGIVEN)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the count, for :meth:`restore`."""
-        return {"contradictions": self.contradictions}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from there."""
-        self.contradictions = state["contradictions"]
 
     @property
     def doubtful(self) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from qnsolve.options import CubicOptions
+from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.radius import growth, shrinkage
-from qnsolve.solvers.trial import Outcome
 
 LEAST, LARGEST = 1e-150, 1e150
 """Weights beyond these are not used: their products would under- or overflow."""
@@ -52,11 +52,11 @@ class Along:
         return descent / growth if growth > 0.0 else math.copysign(math.inf, descent)
 
 
-WeightRule = Callable[[float, Outcome, CubicOptions, Along], float]
+WeightRule = Callable[[float, Outcome, Any, Along], float]
 
 
 def interpolated_weight(
-    weight: float, outcome: Outcome, options: CubicOptions, along: Along
+    weight: float, outcome: Outcome, options: Any, along: Along
 ) -> float:
     """Return the weight with which the model would have ended where f along the step does.
 
@@ -86,7 +86,7 @@ class Midpoints:
     steep: float = 10.0
 
     def __call__(
-        self, weight: float, outcome: Outcome, options: CubicOptions, along: Along
+        self, weight: float, outcome: Outcome, options: Any, along: Along
     ) -> float:
         if outcome.ratio > options.shrink_above:
             return 0.5 * weight
@@ -111,7 +111,7 @@ class CartisGouldToint:
     floor: float = 2.0**-52
 
     def __call__(
-        self, weight: float, outcome: Outcome, options: CubicOptions, along: Along
+        self, weight: float, outcome: Outcome, options: Any, along: Along
     ) -> float:
         if outcome.ratio > options.shrink_above:
             return max(min(weight, along.gradient_norm), self.floor)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
-from qnsolve.array import Array
-from qnsolve.solvers.common import actual_reduction, hermite_minimiser
+from qnsolve.solvers.along_step import actual_reduction, hermite_minimiser
 
 MAX_TRIALS = 50
 """Trials in one search: enough to go from a step of 1 to a fall of 1e30 in tenfold steps."""
@@ -23,7 +23,7 @@ SLOW = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class LinePoint:
     """A point on the line x + t d.
 
     Attributes
@@ -31,8 +31,8 @@ class Trial:
     t, f, slope : float
         Step length, value and derivative there; the slope is NaN where one of f and g is not
         finite.
-    x, g : array, shape (n,), or None
-        The point and its gradient.
+    end
+        What belongs to the point; handed through.
     unbounded : bool
         Whether f is so low that the search is over.
     """
@@ -40,21 +40,19 @@ class Trial:
     t: float
     f: float
     slope: float
-    x: Array | None = None
-    g: Array | None = None
+    end: Any = None
     unbounded: bool = False
 
 
 def strong_wolfe(
-    line: Callable[[float], Trial],
-    start: Trial,
+    start: LinePoint,
     first: float,
     *,
     decrease: float,
     curvature: float,
     shortest: float,
     eps: float,
-) -> Trial | None:
+) -> Generator[float, LinePoint, LinePoint | None]:
     r"""Find t > 0 that satisfies the strong Wolfe conditions on the line.
 
     .. math::
@@ -64,8 +62,8 @@ def strong_wolfe(
     Parameters
     ----------
     line : callable
-        ``line(t) -> Trial``: one evaluation of f and its gradient at x + t d.
-    start : Trial
+        ``line(t) -> LinePoint``: one evaluation of f and its gradient at x + t d.
+    start : LinePoint
         t = 0, with a negative slope.
     first : float, > 0
         The first t to try.
@@ -76,9 +74,14 @@ def strong_wolfe(
     eps : float
         Relative rounding error of f.
 
+    Yields
+    ------
+    float
+        A step length; the LinePoint there is what the generator wants to be sent.
+
     Returns
     -------
-    Trial or None
+    LinePoint or None
         A t that satisfies both conditions; or, where the search has to end before there is one,
         the lowest that satisfies the first and has a lower f; None if there is none either.  A
         trial with a value that is not finite is never returned, unless it is unbounded below.
@@ -94,7 +97,7 @@ def strong_wolfe(
     """
     low, high, t, bisect = start, None, first, False
     for _ in range(MAX_TRIALS):
-        trial = line(t)
+        trial = yield t
         if trial.unbounded:
             return trial
         before = math.inf if high is None else abs(high.t - low.t)
@@ -125,12 +128,12 @@ def strong_wolfe(
     return low if low.f < start.f else None
 
 
-def _numbers(trial: Trial) -> Trial:
+def _numbers(trial: LinePoint) -> LinePoint:
     """Return the trial without its vectors: only `low` needs them."""
-    return replace(trial, x=None, g=None)
+    return replace(trial, end=None)
 
 
-def _fall(a: Trial, b: Trial, eps: float) -> float:
+def _fall(a: LinePoint, b: LinePoint, eps: float) -> float:
     """Return f(a) - f(b); NaN where f(b) or its slope is not finite."""
     if not math.isfinite(b.slope):
         return math.nan
@@ -138,7 +141,7 @@ def _fall(a: Trial, b: Trial, eps: float) -> float:
     return actual_reduction(a.f, b.f, width * a.slope, width * b.slope, eps)
 
 
-def _inside(low: Trial, high: Trial) -> float:
+def _inside(low: LinePoint, high: LinePoint) -> float:
     """Return where the cubic through both ends has its minimum, as a part of the bracket."""
     if not math.isfinite(high.slope):
         return NON_FINITE_SHRINK
@@ -147,7 +150,7 @@ def _inside(low: Trial, high: Trial) -> float:
     return 0.5 if math.isnan(part) else min(max(part, EDGE), 1.0 - EDGE)
 
 
-def _further(previous: Trial, low: Trial) -> float:
+def _further(previous: LinePoint, low: LinePoint) -> float:
     """Return where the slope would vanish, by the secant, at 2 to 10 times the step."""
     change = 1.0 - low.slope / previous.slope
     target = previous.t + (low.t - previous.t) / change if change > 0.0 else math.inf

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.points import all_finite
 from qnsolve.quasi_newton.inverse import InverseLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
-from qnsolve.solvers.common import all_finite
-from qnsolve.solvers.wolfe import Trial, strong_wolfe
+from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
+from qnsolve.state import Saved, Stateful
 from qnsolve.stochastic.options import LineSearchStepOptions
 from qnsolve.stochastic.step import StepInfo, ValueAndGrad
 
 
 @dataclass
-class LineSearchState:
+class LineSearchState(Stateful):
     """Where a run stands between two steps; a step changes it in place.
 
     Attributes
@@ -31,9 +32,9 @@ class LineSearchState:
         Step length of the last search that found one.
     """
 
-    x: Array
-    matrix: InverseLSR1
-    last_t: float = 1.0
+    x: Saved[Array]
+    matrix: Saved[InverseLSR1]
+    last_t: Saved[float] = 1.0
 
     @property
     def space(self) -> VectorSpace:
@@ -54,7 +55,7 @@ class LineSearchSolver:
 
     def init(self, x: Array, space: VectorSpace | None = None) -> LineSearchState:
         """Return the state at the flat parameters `x`, a vector of `space`, before any step."""
-        space = VectorSpace.of(x) if space is None else space
+        space = space_of(x) if space is None else space
         H = InverseLSR1(
             space.size,
             memory=self.options.memory,
@@ -84,29 +85,23 @@ class LineSearchSolver:
         direction = H.descent_direction(gradient)
 
         # 3. Step length, on the same batch.
-        def line(t: float) -> Trial:
-            point = x + t * direction.vector
-            value, slope_vector = value_and_grad(point)
-            finite = all_finite(value, space.norm_inf(slope_vector))
-            slope = space.dot(slope_vector, direction.vector) if finite else np.nan
-            return Trial(t, value if finite else np.inf, slope, point, slope_vector)
-
-        found = strong_wolfe(
-            line,
-            Trial(0.0, f, direction.slope),
+        search = strong_wolfe(
+            LinePoint(0.0, f, direction.slope),
             min(1.0, 2.0 * state.last_t),
             decrease=self.options.decrease,
             curvature=self.options.curvature,
             shortest=space.eps * space.norm(x) / direction.length,
             eps=space.eps,
         )
+        found = _along_line(search, value_and_grad, x, direction.vector, space)
         if found is None:
             H.reset()
             state.last_t = 1.0
             return state, StepInfo(f, f, gradient.norm, 0.0, size=0.0, finite=True)
         # 4. Pair, and move.
-        stored = H.update(found.t * direction.vector, found.g - g).stored
-        state.x, state.last_t = found.x, found.t
+        x_new, g_new = found.end
+        stored = H.update(found.t * direction.vector, g_new - g).stored
+        state.x, state.last_t = x_new, found.t
         info = StepInfo(f, found.f, gradient.norm, found.t * direction.length, size=found.t)
         predicted = -found.t * direction.slope
         return state, info._replace(
@@ -117,13 +112,30 @@ class LineSearchSolver:
             finite=True,
         )
 
-    def snapshot(self, state: LineSearchState) -> dict[str, Any]:
-        """Return `state` as nested dictionaries of numbers and arrays."""
-        return {"x": state.x, "matrix": state.matrix.snapshot(), "last_t": state.last_t}
-
     def restore(self, saved: dict[str, Any], space: VectorSpace | None = None) -> LineSearchState:
         """Return the state of which `saved` is the snapshot."""
         state = self.init(saved["x"], space)
-        state.matrix.restore(saved["matrix"])
-        state.last_t = saved["last_t"]
+        state.restore(saved)
         return state
+
+
+def _along_line(
+    search: Generator[float, LinePoint, LinePoint | None],
+    value_and_grad: ValueAndGrad,
+    x: Array,
+    direction: Array,
+    space: VectorSpace,
+) -> LinePoint | None:
+    """Run a search for a step length on one batch."""
+    reply: Any = None
+    while True:
+        try:
+            t = search.send(reply)
+        except StopIteration as over:
+            found: LinePoint | None = over.value
+            return found
+        point = x + t * direction
+        f, g = value_and_grad(point)
+        finite = all_finite(f, space.norm_inf(g))
+        slope = space.dot(g, direction) if finite else np.nan
+        reply = LinePoint(t, f if finite else np.inf, slope, (point, g))

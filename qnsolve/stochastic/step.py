@@ -9,13 +9,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
-from qnsolve.solvers.common import actual_reduction, all_finite
-from qnsolve.solvers.trial import Outcome, length_in_norm
-from qnsolve.stochastic.model import HessianModel, Model, SecantModel
-from qnsolve.stochastic.options import CubicStepOptions, NewtonStepOptions, StepOptions
-from qnsolve.stochastic.reach import Radius, Reach, Weight
-from qnsolve.subproblem.model import SubproblemResult
+from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.points import all_finite
+from qnsolve.questions import drive
+from qnsolve.solvers.along_step import actual_reduction
+from qnsolve.solvers.metric import EuclideanNorm, Metric, metric_of
+from qnsolve.solvers.models import NewtonModel, SecantModel
+from qnsolve.solvers.moving_norms import MOMENTS, MovingNorm, SecondMoments
+from qnsolve.solvers.outcome import Outcome
+from qnsolve.solvers.radius import DoubleOrHalve
+from qnsolve.solvers.reach import Radius, Reach, Weight
+from qnsolve.solvers.weight import rule_of
+from qnsolve.state import Saved, Stateful
+from qnsolve.stochastic.options import (
+    CubicStepOptions,
+    MatrixOptions,
+    NewtonStepOptions,
+    RegionOptions,
+    StepOptions,
+)
 
 ValueAndGrad = Callable[[Array], tuple[float, Array]]
 """``value_and_grad(x) -> (f, g)`` on one batch, with f a float and g an array that nobody writes to
@@ -60,24 +72,29 @@ class StepInfo(NamedTuple):
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Stateful):
     """Where a run stands between two steps; a step changes it in place.
 
     Attributes
     ----------
     x : array, shape (n,)
         Parameters; replaced by a step, never written to.
-    model : SecantModel or HessianModel
+    model : SecantModel or NewtonModel
         Pairs and norm.
-    space : VectorSpace
-        Of the parameters.
-    reach : Radius or Weight, or None before the first step
+    reach : Radius or Weight
+    begun : bool
+        Whether there was a first step.
     """
 
-    x: Array
-    model: Model
-    space: VectorSpace
-    reach: Reach | None = None
+    x: Saved[Array]
+    model: Saved[SecantModel | NewtonModel]
+    reach: Saved[Reach]
+    begun: Saved[bool] = False
+
+    @property
+    def space(self) -> VectorSpace:
+        """Of the parameters."""
+        return self.model.space
 
 
 class ModelSolver:
@@ -86,21 +103,24 @@ class ModelSolver:
     Parameters
     ----------
     options : StepOptions
-        Which of its classes decides on the model, :class:`SecantModel` or :class:`HessianModel`,
-        and on the reach, :class:`Radius` or :class:`Weight`.
+    model, reach : callable
+        ``model(options, metric, moving)`` and ``reach(options)`` make what the options are for.
     """
 
-    def __init__(self, options: StepOptions) -> None:
+    def __init__(
+        self,
+        options: StepOptions,
+        model: Callable[..., SecantModel | NewtonModel],
+        reach: Callable[[Any], Reach],
+    ) -> None:
         self.options = options
-        newton = isinstance(options, NewtonStepOptions)
-        self._model: Any = HessianModel if newton else SecantModel
-        self._reach: Any = Weight if isinstance(options, CubicStepOptions) else Radius
-        self._store_rejected = getattr(options, "store_rejected", False)
+        self._model, self._reach = model, reach
 
     def init(self, x: Array, space: VectorSpace | None = None) -> TrainingState:
         """Return the state at the flat parameters `x`, a vector of `space`, before any step."""
-        space = VectorSpace.of(x) if space is None else space
-        return TrainingState(x, self._model(space, self.options), space)
+        space = space_of(x) if space is None else space
+        metric, moving = norm_of(self.options, space)
+        return TrainingState(x, self._model(self.options, metric, moving), self._reach(self.options))
 
     def step(
         self,
@@ -128,8 +148,8 @@ class ModelSolver:
             The one given, changed.
         info : StepInfo
         """
-        x, space, model = state.x, state.space, state.model
-        if product is None and isinstance(model, HessianModel):
+        x, space, model, reach = state.x, state.space, state.model, state.reach
+        if product is None and model.asks_products:
             raise TypeError("a step of newton-tr needs product(x, v), got None")
         # 1. Value and gradient of the batch.  One that is not finite is left out.
         f, g = value_and_grad(x)
@@ -138,14 +158,15 @@ class ModelSolver:
         # 2. The norm follows the gradients; the first one gives the first length.
         model.observe(g)
         g_norm = model.metric.dual_norm(g)
-        if state.reach is None:
-            state.reach = self._reach(self.options, g_norm)
-            model.begin(g, state.reach.first_length)
+        model.renew(g, g_norm)
+        if not state.begun:
+            reach.begin(self.options.initial_rate * (g_norm or 1.0), g_norm)
+            model.begin(reach.first_length)
+            state.begun = True
         # 3. Minimiser of the model within reach.
-        quadratic = model.quadratic(g, None if product is None else lambda v: product(x, v))
-        trial = state.reach.minimise(quadratic, g_norm)
+        trial = drive(model.minimise(reach, x), lambda asked: product(asked.x, asked.v))
         if not trial.decrease > 0.0:
-            return state, StepInfo(f, f, g_norm, 0.0, size=state.reach.size, finite=True)
+            return state, StepInfo(f, f, g_norm, 0.0, size=reach.size, finite=True)
         step, slope, predicted = trial.step, trial.slope, trial.decrease
         # 4. Value and gradient of the same samples at its end; ratio of the reductions.
         x_new = x + step
@@ -157,7 +178,7 @@ class ModelSolver:
             slope = space.dot(g, step)
             predicted = trial.decrease + (trial.slope - slope)
             f_new, g_new = measured(x_new)
-        expected = partial(Outcome, length_in_norm(trial), trial.length, slope, predicted)
+        outcome = partial(Outcome, trial.longest_block, trial.length, slope, predicted)
         finite = all_finite(f_new, space.norm_inf(g_new))
         ratio, accepted, stored = np.nan, False, False
         if finite:
@@ -166,30 +187,69 @@ class ModelSolver:
             # A part for which the step leads uphill says no.
             ratio = reduction / predicted if predicted > 0.0 else -np.inf
             accepted = ratio > self.options.accept
-            outcome = expected(slope_new, ratio=ratio, accepted=accepted)
             # 5. Pair, of a rejected step too: it says why the model was wrong.
-            if accepted or self._store_rejected:
-                products = trial.products if isinstance(trial, SubproblemResult) else None
-                stored = model.learn(step, g_new - g, products)
-        else:
-            outcome = expected(finite=False)
+            if accepted or self.options.store_rejected:
+                stored = model.learn_pair(trial, g_new - g)
+            outcome = partial(outcome, slope_new, ratio=ratio, accepted=accepted)
         # 6. Move, and change the reach.
         if accepted:
             state.x = x_new
-        state.reach.adapt(outcome)
-        info = StepInfo(f, f_new, g_norm, trial.length, ratio, state.reach.size, model.n_pairs)
+        reach.adapt(outcome(finite=finite), trial)
+        info = StepInfo(f, f_new, g_norm, trial.length, ratio, reach.size, model.n_pairs)
         return state, info._replace(accepted=accepted, stored=stored, finite=finite)
-
-    def snapshot(self, state: TrainingState) -> dict[str, Any]:
-        """Return `state` as nested dictionaries of numbers and arrays."""
-        reach = None if state.reach is None else state.reach.snapshot()
-        return {"x": state.x, "model": state.model.snapshot(), "reach": reach}
 
     def restore(self, saved: dict[str, Any], space: VectorSpace | None = None) -> TrainingState:
         """Return the state of which `saved` is the snapshot."""
         state = self.init(saved["x"], space)
-        state.model.restore(saved["model"])
-        if saved["reach"] is not None:
-            state.reach = self._reach(self.options, 1.0)
-            state.reach.restore(saved["reach"])
+        state.restore(saved)
         return state
+
+
+def norm_of(options: StepOptions, space: VectorSpace) -> tuple[Metric, MovingNorm | None]:
+    """Return the norm of the region, and what it is made of where it follows the gradients."""
+    if options.norm not in MOMENTS:
+        return metric_of(options.norm, space), None
+    moments = SecondMoments(
+        options.norm, decay=options.decay, epsilon=options.epsilon, space=space
+    )
+    return EuclideanNorm(space), moments
+
+
+def secant_model(
+    options: MatrixOptions, metric: Metric, moving: MovingNorm | None
+) -> SecantModel:
+    """Return the model with a limited-memory matrix."""
+    build = partial(options.matrix, metric.space, options)
+    return SecantModel(build, metric, moving, options.refresh)
+
+
+def newton_model(
+    options: NewtonStepOptions, metric: Metric, moving: MovingNorm | None
+) -> NewtonModel:
+    """Return the model with the Hessian of the batch."""
+    return NewtonModel(
+        metric,
+        moving,
+        inner=options.inner,
+        inner_maxiter=options.inner_maxiter,
+        forcing=options.forcing,
+        superlinear=False,
+        max_blind=0,
+    )
+
+
+def radius(options: RegionOptions) -> Radius:
+    """Return the radius of a trust region, before the first step."""
+    return Radius(
+        options,
+        DoubleOrHalve(options.long_step, options.grow, options.shrink),
+        least=options.min_radius,
+        most=options.max_radius,
+        first=options.initial_radius,
+    )
+
+
+def weight(options: CubicStepOptions) -> Weight:
+    """Return the weight of a cubic regulariser, before the first step."""
+    rule, first = rule_of(options.weight_rule), options.initial_weight
+    return Weight(options, rule, options.regulariser, options.longest_step, first)

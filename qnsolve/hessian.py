@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import array_api_compat
@@ -11,16 +10,12 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
-from qnsolve.array import Array, VectorSpace
-from qnsolve.comm import agreed
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.objective import Objective
-from qnsolve.solvers.common import end_of_step
+from qnsolve.points import end_of_step
+from qnsolve.state import Saved, Stateful
 
-Products = Callable[[Array], Array]
-"""``products(v) -> B v`` at one point."""
-
-
-class Hessian:
+class Hessian(Stateful):
     """The Hessian of an objective, known by its products; counted.
 
     Parameters
@@ -52,12 +47,14 @@ class Hessian:
     --------
     >>> import numpy as np
     >>> from qnsolve.objective import Objective
-    >>> from qnsolve.solvers.hessian import Hessian
+    >>> from qnsolve.hessian import Hessian
     >>> objective = Objective(lambda x: (x @ x, 2 * x), np.ones(2), jac=True)
     >>> H = Hessian(objective, hessp=lambda x, p: 2 * p)
-    >>> H.at(objective.x0, 2 * objective.x0)(np.array([3.0, 4.0])), H.nhev
+    >>> H.product(objective.x0, 2 * objective.x0, np.array([3.0, 4.0])), H.nhev
     (array([6., 8.]), 1)
     """
+
+    nhev: Saved[int]
 
     def __init__(
         self, objective: Objective, hess: Any = None, hessp: Any = None, args: Any = ()
@@ -71,69 +68,46 @@ class Hessian:
         self.nhev = 0
         self._objective = objective
         self._hess, self._hessp = hess, hessp
+        self._x: Array | None = None
+        self._matrix: Any = None
         self._args = args if isinstance(args, tuple) else (args,)
 
     @property
     def space(self) -> VectorSpace:
         return self._objective.space
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the count, for :meth:`restore`."""
-        return {"nhev": self.nhev}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on counting from there."""
-        self.nhev = state["nhev"]
-
-    def at(self, x: Array, g: Array) -> Products:
-        """Return the products at the flat point `x`, where the gradient is `g`."""
+    def product(self, x: Array, g: Array, v: Array) -> Array:
+        """Return the product at the flat point `x`, where the gradient is `g`, with `v`."""
+        self.nhev += 1
         if self._hess is not None:
-            return self._counted(self._of_matrix(x))
-        return self._counted(self._of_hessp(x) if self._hessp else self._of_differences(x, g))
+            return self.space.agreed(lambda: self._matrix_at(x) @ v)
+        if self._hessp is not None:
+            return self.space.agreed(lambda: self._of_hessp(x, v))
+        return self._of_differences(x, g, v)
 
-    def _counted(self, products: Products) -> Products:
-        def counted(v: Array) -> Array:
-            self.nhev += 1
-            return agreed(self.space.comm, lambda: products(v))
+    def _matrix_at(self, x: Array) -> Any:
+        if self._x is not x:
+            matrix = self._hess(self._objective.shaped(x), *self._args)
+            self._matrix, self._x = self._checked(matrix), x
+        return self._matrix
 
-        return counted
-
-    def _of_matrix(self, x: Array) -> Products:
-        matrix: Any = None
-
-        def products(v: Array) -> Array:
-            nonlocal matrix
-            if matrix is None:
-                matrix = self._checked(self._hess(self._objective.shaped(x), *self._args))
-            return matrix @ v
-
-        return products
-
-    def _of_hessp(self, x: Array) -> Products:
+    def _of_hessp(self, x: Array, v: Array) -> Array:
         objective = self._objective
+        product = self._hessp(objective.shaped(x), objective.shaped(v), *self._args)
+        return objective.flat(product, "the product of hessp")
 
-        def products(v: Array) -> Array:
-            product = self._hessp(objective.shaped(x), objective.shaped(v), *self._args)
-            return objective.flat(product, "the product of hessp")
-
-        return products
-
-    def _of_differences(self, x: Array, g: Array) -> Products:
+    def _of_differences(self, x: Array, g: Array, v: Array) -> Array:
         objective, space = self._objective, self._objective.space
         # The rounding error of a gradient over h balances the truncation error, which is of h.
         reach = math.sqrt(objective.gradient_eps) * max(1.0, space.norm(x))
-
-        def products(v: Array) -> Array:
-            length = space.norm(v)
-            h = reach / length if length else 1.0
-            there = end_of_step(space, x, v, h * length, h)
-            if there is None:
-                return space.zeros(space.length) + np.nan
-            g_there = objective.gradient(there)
-            with np.errstate(over="ignore", invalid="ignore"):
-                return (g_there - g) / h
-
-        return products
+        length = space.norm(v)
+        h = reach / length if length else 1.0
+        there = end_of_step(space, x, v, h * length, h)
+        if there is None:
+            return space.zeros(space.length) + np.nan
+        g_there = objective.gradient(there)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (g_there - g) / h
 
     def _checked(self, matrix: Any) -> Any:
         n, xp = self._objective.n, self._objective.space.xp

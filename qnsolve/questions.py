@@ -1,0 +1,92 @@
+"""What a loop asks, and who answers.
+
+A loop is a generator: it yields questions and receives the answers.  So it does not know whether a
+callable, the user's own program, or several ranks together evaluate its points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from qnsolve.arrays import Array, Numbers, Request
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluate:
+    """The question for f and g at `x`, and for the inner products that are needed next.
+
+    Attributes
+    ----------
+    x : array, shape (n,)
+    request : callable, optional
+        ``request(g)`` returns the inner products: they cross to the host together with f.
+    at_start : bool
+        Give g whatever f is, so that the result of a failed start shows it.
+    """
+
+    x: Array
+    request: Callable[[Array], Request] | None = None
+    at_start: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """The question for the product of the Hessian at `x`, where the gradient is `g`, with `v`."""
+
+    x: Array
+    g: Array
+    v: Array
+
+
+class Answer(NamedTuple):
+    """f and g at a point, and the inner products that were asked for.
+
+    g is None where f is not finite, and so are the numbers where there is no g.
+    """
+
+    f: float
+    g: Array | None
+    numbers: Numbers | None = None
+
+
+Asking = Generator[Evaluate | Multiply, Any, T]
+"""A loop, or a part of one, that returns a T: Evaluate is answered by an Answer, Multiply by an
+array."""
+
+
+def drive(loop: Asking[T], answer: Callable[[Evaluate | Multiply], Any]) -> T:
+    """Put the questions of `loop` to `answer`; return what the loop returns.
+
+    What `answer` raises is raised inside the loop, which may write a checkpoint, and comes out
+    unchanged.
+
+    Examples
+    --------
+    >>> def loop():
+    ...     answer = yield Evaluate(2.0)
+    ...     return answer.f
+    >>> drive(loop(), lambda question: Answer(question.x**2, None))
+    4.0
+    """
+    reply = None
+    while True:
+        try:
+            question = loop.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            reply = answer(question)
+        except BaseException as error:
+            try:
+                loop.throw(error)
+            except BaseException as raised:
+                # A StopIteration cannot leave a generator as what it is.
+                if raised is not error and raised.__cause__ is not error:
+                    raise
+            raise
+

@@ -1,0 +1,177 @@
+"""The loop of all methods that minimise a model as far as it can be trusted.
+
+With a radius it is the trust-region method (Conn, Gould and Toint 2000, Algorithm 6.1.1; with L-SR1,
+Algorithm 1 of Ramamurthy and Duffy 2017), with a weight adaptive cubic regularisation (Cartis, Gould
+and Toint 2011, Algorithm 2.1; with L-SR1, ARCs-LSR1 of Ranganath, Singhal and Marcia 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from qnsolve.questions import Asking, Evaluate
+from qnsolve.result import Status
+from qnsolve.solvers.along_step import actual_reduction, progress_at_rounding, secant_correction
+from qnsolve.solvers.first_step import take_first_step
+from qnsolve.solvers.iterate import Iterate
+from qnsolve.solvers.metric import Metric, metric_of
+from qnsolve.solvers.models import End, NewtonModel, NewtonStep, SecantModel
+from qnsolve.solvers.outcome import Outcome
+from qnsolve.points import end_of_step, is_unbounded
+from qnsolve.solvers.reach import Reach
+from qnsolve.solvers.run import Run
+from qnsolve.solvers.start import CAUTIOUS, FirstReach, starting_radius
+from qnsolve.subproblem.model import SubproblemResult
+
+FAR_OFF = 1e6
+"""Increase of f, in units of the predicted decrease, beyond which a step is not near."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What tells one method of the loop from another.
+
+    Attributes
+    ----------
+    model : callable
+        ``model(options, metric)`` returns the model.
+    reach : callable
+        ``reach(options)`` returns what keeps its steps short.
+    first_reach : callable
+        ``first_reach(n)`` says how far the first step goes where no option does.
+    """
+
+    model: Callable[[Any, Metric], SecantModel | NewtonModel]
+    reach: Callable[[Any], Reach]
+    first_reach: Callable[[int], FirstReach] = lambda n: CAUTIOUS
+
+
+def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
+    """Run a method; x and jac of the result are flat.
+
+    Parameters
+    ----------
+    parts : Parts
+    options : TrustRegionOptions, CubicOptions or NewtonOptions
+    run : Run
+
+    Notes
+    -----
+    One evaluation of f and g an iteration, and for a Newton model some products with the Hessian.
+    """
+    metric = metric_of(options.norm, run.space)
+    model, reach = parts.model(options, metric), parts.reach(options)
+    start = yield from run.start(partial(End, metric=metric))
+    if not start.finite:
+        nothing = {"n_pairs": 0, reach.word: np.nan}
+        return run.result(Status.NON_FINITE_START, start.x, start.f, start.g, **nothing)
+    at = Iterate(start.x, start.f, start.f, model)
+    model.stand_at(start)
+    del start  # the iterate owns x and g from here: a name kept would keep a vector of length n
+    first_reach = parts.first_reach(run.space.size)
+    begin(at, reach, first_reach)
+    run.keeps(at=at, reach=reach)
+
+    status = run.before_step(model.largest_slope)
+    if status is None and run.nit == 0 and options.first_step is not None:
+        with run.iteration():
+            outcome = yield from take_first_step(at, options.first_step, run)
+            reach.follow(outcome)
+            status = close(at, reach, outcome, run)
+    while status is None:
+        with run.iteration():
+            status = yield from iterate(at, reach, options, run)
+        if run.restart(status, at.f, model.gradient_norm, model.n_pairs):
+            begin(at, reach, first_reach)
+            status = None
+    size = {"n_pairs": model.n_pairs, reach.word: reach.size}
+    return run.result(status, at.x, at.f, model.gradient, **size)
+
+
+def begin(at: Iterate, reach: Reach, first_reach: FirstReach) -> None:
+    """Start from the iterate, in place, without pairs and with a reach as of a first step."""
+    model = at.model
+    length = starting_radius(model.point_norm, at.f, model.gradient_norm, first_reach)
+    reach.begin(length, model.gradient_norm)
+    model.begin(reach.first_length)
+
+
+def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status | None]:
+    """Do one iteration from `at` within `reach`, in place; return why the run is over, or None.
+
+    Notes
+    -----
+    Vectors of length n beside the pairs: x, g, step, its end, the copy of it that the callable
+    gets, the gradient there, and y.  All but x and g are gone on return.
+    """
+    model, space = at.model, run.space
+    if reach.exhausted:
+        return Status.STEP_TOO_SMALL
+    # 1. Minimiser of the model within reach.
+    trial = yield from model.minimise(reach, at.x)
+    if not trial.decrease > 0.0:
+        return Status.NO_MODEL_DECREASE
+    if trial.length <= options.xtol * model.point_norm:
+        return Status.STEP_TOO_SMALL
+    # 2. f and g at its end.
+    x_new = end_of_step(space, at.x, trial.step, trial.length)
+    end = model.end(x_new, trial)
+    if x_new is not None:
+        end.answered((yield Evaluate(x_new, end.request)))
+    run.changing()
+    model.tried(trial)
+    # 3. Ratio of the actual to the predicted reduction.
+    outcome = judge(at, trial, end, options.accept, space.eps)
+    if outcome.status is Status.UNBOUNDED:
+        at.fall_to(end)
+    elif outcome.finite:
+        run.stopping.slopes.add(at.f, end.f, trial.slope, end.slope)
+        # 4. Secant pair, from a rejected trial too: it says why the model was wrong.
+        near = options.store_rejected == "near" and outcome.ratio > -FAR_OFF
+        offered = outcome.accepted or near or options.store_rejected is True
+        theta = 0.0
+        if options.modified_secant:
+            theta = secant_correction(trial.slope, end.slope, outcome.reduction, at.f)
+        stored = model.learn(end, offer=offered, move=outcome.accepted, theta=theta)
+        run.skipped += offered and not stored
+        # 5. Move.
+        if outcome.accepted:
+            at.x, at.f = end.x, end.f
+    # 6. Reach.
+    reach.adapt(outcome, trial)
+    # 7. Stop?
+    return close(at, reach, outcome, run)
+
+
+def judge(
+    at: Iterate, trial: SubproblemResult | NewtonStep, end: End, accept: float, eps: float
+) -> Outcome:
+    """Return what a trial step was worth."""
+    outcome = partial(Outcome, trial.longest_block, trial.length, trial.slope, trial.decrease)
+    if is_unbounded(end.f, at.f_start):
+        return outcome(accepted=True, status=Status.UNBOUNDED)
+    if not end.finite:
+        return outcome(finite=False)
+    reduction = actual_reduction(at.f, end.f, trial.slope, end.slope, eps)
+    ratio = reduction / trial.decrease
+    accepted = ratio > accept or progress_at_rounding(
+        at.f, end.f, at.model.gradient_norm, end.gradient_norm, eps
+    )
+    return outcome(end.slope, reduction, ratio, accepted=accepted)
+
+
+def close(at: Iterate, reach: Reach, outcome: Outcome, run: Run) -> Status | None:
+    """Report the iteration and return why the run is over, or None."""
+    model = at.model
+    record = {"gnorm": model.largest_slope, reach.word: reach.size, "ratio": outcome.ratio}
+    record["n_pairs"] = model.n_pairs
+    stopped = run.after_step(at.x, at.f, model.gradient, outcome.accepted, record)
+    if outcome.status is not None:
+        return outcome.status
+    return run.before_step(model.largest_slope) if stopped is None else stopped

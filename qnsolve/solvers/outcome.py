@@ -1,0 +1,43 @@
+"""What a trial step was worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qnsolve.result import Status
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial step was worth.
+
+    Attributes
+    ----------
+    length : float
+        Length in the region's norm, or of the longest block of the regulariser's.
+    length_2 : float
+        Length in the l2 norm (in the metric A where there is one).
+    slope, slope_new : float
+        Derivative of f along the step at its beginning and at its end.
+    predicted, reduction, ratio : float
+        Reduction of the model, of f, and their ratio.
+    finite : bool
+        Whether f and its gradient are finite at the end; where not, the last four are NaN.
+    accepted : bool
+        Whether the step was taken.
+    status : Status or None
+        Why the run ends here, if it does.
+    """
+
+    length: float
+    length_2: float
+    slope: float
+    predicted: float
+    slope_new: float = np.nan
+    reduction: float = np.nan
+    ratio: float = np.nan
+    finite: bool = True
+    accepted: bool = False
+    status: Status | None = None

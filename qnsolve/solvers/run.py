@@ -1,0 +1,157 @@
+"""One run of a solver: its counts, its history, its checkpoint, and its result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from scipy.optimize import OptimizeResult
+
+from qnsolve.arrays import Array, VectorSpace
+from qnsolve.callables import Callables
+from qnsolve.options import SolverOptions
+from qnsolve.questions import Answer, Asking, Evaluate
+from qnsolve.result import Status, make_result
+from qnsolve.solvers.checkpoint import checkpoint_of
+from qnsolve.solvers.models import End
+from qnsolve.solvers.stopping import STUCK, Stopping
+from qnsolve.state import Saved, Stateful
+
+DOUBT = (
+    "Along the last steps fun did not change as its gradient says; "
+    "verify.check_grad tells whether the gradient is right."
+)
+"""What the message of a run ends with where that is so."""
+
+TO_BE_CONTINUED = (
+    *(Status.GTOL, Status.FTOL),
+    *(Status.MAXITER, Status.MAXFEV, Status.MAXTIME, Status.CALLBACK_STOP),
+)
+"""Ends of a run beyond which it would go on if it were asked for more."""
+
+
+class Run(Stateful):
+    """One run of a solver.
+
+    Parameters
+    ----------
+    callables : Callables
+        Where its questions go, for their counts.
+    options : SolverOptions
+    callback : callable or None
+        As made by :func:`qnsolve.callback.wrap_callback`.
+
+    Attributes
+    ----------
+    nit, skipped, restarts : int
+        Iterations, pairs that were offered and not stored, and how often all were forgotten.
+    stopping : Stopping
+    """
+
+    nit: Saved[int]
+    skipped: Saved[int]
+    restarts: Saved[int]
+    stopping: Saved[Stopping]
+    _history: Saved[list[dict[str, float]]]
+
+    def __init__(
+        self,
+        callables: Callables,
+        options: SolverOptions,
+        callback: Callable[[OptimizeResult], bool] | None,
+    ) -> None:
+        self.options = options
+        self.nit = self.skipped = self.restarts = 0
+        self.stopping = Stopping(options, callables.space.eps)
+        self._callables, self._callback = callables, callback
+        self._history = []
+        self._checkpoint = checkpoint_of(callables, options)
+
+    @property
+    def space(self) -> VectorSpace:
+        return self._callables.space
+
+    def start(self, measure: Callable[[Array], End]) -> Asking[End]:
+        """Return the point to begin with, x0 or that of the checkpoint, with f, g and its norms.
+
+        ``measure(x)`` says what is asked of it.
+        """
+        saved = self._checkpoint.saved
+        if saved is not None:
+            at = saved["state"]["at"]
+            end, f, g = measure(at["x"]), at["f"], at["model"]["gradient"]
+            numbers = self.space.reduce(end.request(g))
+            return end.answered(Answer(f, g, numbers))
+        end = measure(self._callables.x0)
+        end = end.answered((yield Evaluate(end.x, end.request, at_start=True)))
+        self.stopping.start_at(end.f)
+        return end
+
+    def keeps(self, **parts: Stateful) -> None:
+        """Say what the state of the loop consists of; put it into that of the checkpoint, if any.
+
+        Parameters
+        ----------
+        **parts
+            All but what changes while a trial is evaluated, which this run knows; `at` among them:
+            the iterate.
+        """
+        self._checkpoint.watch(parts, {"run": self, "callables": self._callables})
+
+    def iteration(self) -> AbstractContextManager[None]:
+        """Return the context of an iteration, in which no exception loses what was computed."""
+        return self._checkpoint.iteration()
+
+    def changing(self) -> None:
+        """Say that the state is none to go on from until :meth:`after_step`."""
+        self._checkpoint.changing()
+
+    def before_step(self, largest_slope: float) -> Status | None:
+        """Return why no further step is to be taken, or None."""
+        stopping = self.stopping
+        # The clocks of several ranks differ; what they do must not.
+        late = stopping.limited_in_time and self.space.any(stopping.late)
+        return stopping.reason(largest_slope, self.nit, self._callables.nfev, late)
+
+    def after_step(
+        self, x: Array, f: float, g: Array, accepted: bool, record: dict[str, Any]
+    ) -> Status | None:
+        """Count the iteration, record it, and return why the callback ends the run, or None."""
+        self.nit += 1
+        self.stopping.see(f, record["gnorm"])
+        if self.options.history:
+            self._history.append({**self.counts(), "fun": f, "accepted": accepted, **record})
+        if math.isfinite(f) and math.isfinite(record["gnorm"]):
+            self._checkpoint.note()
+        if self._callback is None:
+            return None
+        shaped = self._callables.shaped
+        intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self.counts(), **record)
+        return Status.CALLBACK_STOP if self._callback(intermediate) else None
+
+    def restart(self, status: Status | None, f: float, g_norm: float, n_pairs: int) -> bool:
+        """Tell whether a run that is stuck shall forget its pairs, which may be why, and go on."""
+        if status not in STUCK or not n_pairs or not self.stopping.another_try(f, g_norm):
+            return False
+        self.changing()
+        self.restarts += 1
+        return True
+
+    def result(self, status: Status, x: Array, f: float, g: Array, **fields: Any) -> OptimizeResult:
+        """Return the result of the run; x and jac are flat."""
+        if status in TO_BE_CONTINUED:
+            self._checkpoint.write()
+        if self.options.history:
+            fields["history"] = self._history
+        counts = {**self.counts(), "skipped": self.skipped, "restarts": self.restarts}
+        result = make_result(status, x=x, fun=f, jac=g, **counts, **fields)
+        if self.stopping.slopes.doubtful and status is not Status.WRONG_GRADIENT:
+            result.message += f" {DOUBT}"
+        return result
+
+    def counts(self) -> dict[str, int]:
+        """Return iterations, and evaluations by kind."""
+        return {"nit": self.nit, **self._callables.counts()}
+
