@@ -11,8 +11,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
-from qnsolve.comm import agreed
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.objective import in_one_crossing
 from qnsolve.stochastic.border import Border
 
@@ -107,7 +106,7 @@ class BatchFunction:
         def evaluate() -> tuple[float, None]:
             return _number(alone(self._border.outside(x), batch)), None
 
-        return in_one_crossing(self._space, evaluate)[0]
+        return in_one_crossing(self._space, evaluate).f
 
     def forget(self) -> None:
         """Drop the batch before: the next step sees its own alone."""
@@ -147,8 +146,8 @@ class BatchFunction:
             f, g = _pair(self.loss_and_grad(self._border.outside(x), batch))
             return _number(f), self._own(g, "the gradient")
 
-        f, g = in_one_crossing(self._space, evaluate)
-        return f, g
+        answer = in_one_crossing(self._space, evaluate)
+        return answer.f, answer.g
 
     def _product(self, part: Part, x: Array, v: Array) -> Array:
         space, outside, hessp = self._space, self._border.outside, self._hessp
@@ -159,7 +158,7 @@ class BatchFunction:
                 product = hessp(outside(x), outside(v), part.batch)
                 return self._own(product, "the product of hessp")
 
-            return agreed(space.comm, multiply)
+            return space.agreed(multiply)
         length = space.norm(v)
         # The rounding error of a gradient over h balances the truncation error, which is of h.
         h = math.sqrt(space.eps) * max(1.0, space.norm(x)) / length if length else 1.0

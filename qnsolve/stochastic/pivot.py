@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
+from qnsolve.state import Saved, Stateful
 from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches
 from qnsolve.stochastic.options import StepOptions
 
@@ -14,7 +15,7 @@ COLUMNS = {"epoch": int, "loss": float, "undone": bool, "batch_size": int}
 """What is kept of every comparison."""
 
 
-class Pivot:
+class Pivot(Stateful):
     """Steps on batches can raise the loss on all samples; every so many epochs that is looked at.
 
     Where the loss is lower than at the last pivot, the point becomes the new one; where it is not,
@@ -31,12 +32,15 @@ class Pivot:
     methods", arXiv 1905.09201; the check is that of the public code of the authors.
     """
 
+    x: Saved[Array | None]
+    loss: Saved[float]
+    kept: Saved[dict[str, Any]]
+    _seen: Saved[list[dict[str, Any]]]
+
     def __init__(self, options: StepOptions) -> None:
         self._options = options
-        self.x: Array | None = None
-        self.loss = np.inf
-        self.kept: dict[str, Any] = {}
-        self._seen: list[tuple[int, float, bool, int]] = []
+        self.x, self.loss, self.kept = None, np.inf, {}
+        self._seen = []
 
     def due(self, epoch: int) -> bool:
         """Tell whether the loss is to be compared at the beginning of `epoch`."""
@@ -55,7 +59,8 @@ class Pivot:
         undone = self.x is not None and not lower
         if not undone:
             self.x, self.loss, self.kept = x, loss, kept
-        self._seen.append((epoch, loss, undone, batch_size))
+        row = {"epoch": epoch, "loss": loss, "undone": undone, "batch_size": batch_size}
+        self._seen.append(row)
         return undone
 
     def larger(self, stream: ResumableBatches | StreamedBatches) -> int:
@@ -69,16 +74,6 @@ class Pivot:
     def history(self) -> dict[str, np.ndarray]:
         """Return the comparisons."""
         return {
-            name: np.array([row[j] for row in self._seen], kind)
-            for j, (name, kind) in enumerate(COLUMNS.items())
+            name: np.array([row[name] for row in self._seen], kind)
+            for name, kind in COLUMNS.items()
         }
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state, for :meth:`restore`."""
-        return {"x": self.x, "loss": self.loss, "kept": self.kept, "seen": self.history()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to the state that :meth:`snapshot` has returned."""
-        self.x, self.loss, self.kept = state["x"], state["loss"], state["kept"]
-        columns = (state["seen"][name].tolist() for name in COLUMNS)
-        self._seen = list(zip(*columns, strict=True))

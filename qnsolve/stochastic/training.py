@@ -7,15 +7,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, agreed, space_of
 from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
-from qnsolve.comm import Comm, agreed, as_comm, each
-from qnsolve.stochastic.author_code import AuthorSolver
+from qnsolve.comm import Comm, as_comm
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import (
     ResumableBatches,
@@ -33,22 +33,25 @@ from qnsolve.stochastic.options import (
     StepOptions,
     TrustRegionStepOptions,
 )
-from qnsolve.stochastic.run import Callback, Run, StoppedByCallback, TrainResult
-from qnsolve.stochastic.step import ModelSolver
+from qnsolve.stochastic.progress import Callback, StoppedByCallback, Training, TrainResult
+from qnsolve.stochastic.step import ModelSolver, newton_model, radius, secant_model, weight
 
-METHODS: dict[str, type[StepOptions]] = {
-    "hybrid-tr": TrustRegionStepOptions,
-    "lsr1-tr": LSR1StepOptions,
-    "lsr1-arc": CubicStepOptions,
-    "lsr1-ls": LineSearchStepOptions,
-    "newton-tr": NewtonStepOptions,
+METHODS: dict[str, tuple[type[StepOptions], Callable[[Any], ModelSolver | LineSearchSolver]]] = {
+    "hybrid-tr": (
+        TrustRegionStepOptions,
+        partial(ModelSolver, model=secant_model, reach=radius),
+    ),
+    "lsr1-tr": (LSR1StepOptions, partial(ModelSolver, model=secant_model, reach=radius)),
+    "lsr1-arc": (CubicStepOptions, partial(ModelSolver, model=secant_model, reach=weight)),
+    "lsr1-ls": (LineSearchStepOptions, LineSearchSolver),
+    "newton-tr": (NewtonStepOptions, partial(ModelSolver, model=newton_model, reach=radius)),
 }
-"""Methods and their options."""
+"""Options of each method, and what makes its solver."""
 
 
 def make_solver(
     method: str = "hybrid-tr", **options: Any
-) -> ModelSolver | LineSearchSolver | AuthorSolver:
+) -> ModelSolver | LineSearchSolver:
     """Return the solver of a method in step form.
 
     Parameters
@@ -59,7 +62,7 @@ def make_solver(
 
     Returns
     -------
-    ModelSolver, LineSearchSolver or AuthorSolver
+    ModelSolver or LineSearchSolver
         ``solver.init(x)`` returns a state, ``solver.step(state, value_and_grad)`` the next one and
         what was done.
 
@@ -75,12 +78,8 @@ def make_solver(
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {tuple(METHODS)}, got {method!r}")
-    checked = METHODS[method].from_user(options)
-    if isinstance(checked, LineSearchStepOptions):
-        return LineSearchSolver(checked)
-    if isinstance(checked, CubicStepOptions) and checked.author_code:
-        return AuthorSolver(checked)
-    return ModelSolver(checked)
+    kind, solver = METHODS[method]
+    return solver(kind.from_user(options))
 
 
 def train(
@@ -204,15 +203,15 @@ def train(
     named = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
     counts = {"epochs": (epochs, 0), "checkpoint_every": (checkpoint_every, 1)}
     agreed(comm, lambda: _check_arguments({"loss_and_grad": loss_and_grad, **named}, counts))
-    agreed(comm, lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every, comm))
     if hessp is not None and method != "newton-tr":
         message = f"Method {method} does not use Hessian information (hessp)."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     border, space = _space_of(params, comm)
-    if comm is not None:
-        _check_ranks(space, by_number(stream, "comm"), comm)
+    if space.sharded:
+        _check_ranks(space, stream, checkpoint)
+    space.agreed(lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every))
     function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
-    run = Run(solver, function, stream, border.inside(params), space, border)
+    run = Training(solver, function, stream, border.inside(params), space, border)
     # 2. The state of a run that was broken off.
     if checkpoint is not None:
         numbered = by_number(stream, "a checkpoint")
@@ -224,7 +223,7 @@ def train(
         if checkpoint is not None:
             save_or_warn(checkpoint, run.snapshot())
 
-    bar = _progress_bar(False if comm is not None and comm.rank else progress, epochs)
+    bar = _progress_bar(progress if space.leader else False, epochs)
     message = f"all of {epochs} epochs are done"
     try:
         while run.epoch < epochs:
@@ -264,7 +263,7 @@ def train(
 class _NoBar:
     """A progress bar that nobody sees."""
 
-    def advance(self, run: Run) -> None:
+    def advance(self, run: Training) -> None:
         pass
 
     def close(self) -> None:
@@ -278,7 +277,7 @@ class _Bar:
         self._epochs = epochs
         self._bar = tqdm(unit="step")
 
-    def advance(self, run: Run) -> None:
+    def advance(self, run: Training) -> None:
         # A resumed run begins where it was broken off, and batches may have grown.
         left = run.steps_left(self._epochs)
         self._bar.total = None if left is None else run.steps + left
@@ -317,17 +316,22 @@ def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
         return Border(params)
 
     border = agreed(comm, checked)
-    return border, VectorSpace.of(border.inside(params), comm)
+    return border, space_of(border.inside(params), comm)
 
 
-def _check_ranks(space: VectorSpace, stream: ResumableBatches, comm: Comm) -> None:
+def _check_ranks(
+    space: VectorSpace, stream: ResumableBatches | StreamedBatches, checkpoint: Any
+) -> None:
     """Refuse slices and batches that do not belong to one run; collective."""
-    if len(set(each(comm, space.eps))) > 1:
+    if not space.same(space.eps):
         raise ValueError(f"params have dtype {space.dtype} here and another one on another rank")
     if space.size == 0:
         raise ValueError("params are empty on every rank")
-    if len(set(each(comm, float(len(stream.source))))) > 1:
-        raise ValueError(f"there are {len(stream.source)} batches here, not so on another rank")
+    source = space.agreed(lambda: by_number(stream, "comm")).source
+    if not space.same(float(len(source))):
+        raise ValueError(f"there are {len(source)} batches here, not so on another rank")
+    if space.any(checkpoint is not None):
+        raise ValueError("checkpoint is not supported with comm; keep params by a callback")
 
 
 def _check_arguments(callables: dict[str, Any], counts: dict[str, tuple[Any, int]]) -> None:
@@ -349,16 +353,12 @@ def _check_batches(
     options: StepOptions,
     checkpoint: Any,
     every: int | None,
-    comm: Comm | None,
 ) -> None:
     """Refuse what these batches cannot be used for."""
     if checkpoint is None and every is not None:
         raise ValueError("checkpoint_every needs a checkpoint to write to")
-    if checkpoint is not None and comm is not None:
-        raise ValueError("checkpoint is not supported with comm; keep params by a callback")
-    for name, wanted in (("a checkpoint", checkpoint), ("comm", comm)):
-        if wanted is not None:
-            by_number(stream, name)
+    if checkpoint is not None:
+        by_number(stream, "a checkpoint")
     if options.pivot_every is not None and options.batch_growth > 1.0 and not stream.samples:
         raise TypeError("batch_growth > 1 needs MiniBatches, or an object with their methods")
 

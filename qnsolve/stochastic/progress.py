@@ -1,4 +1,4 @@
-"""One run of :func:`qnsolve.stochastic.train`: its position, its history and its results."""
+"""Where a call of :func:`qnsolve.stochastic.train` stands: position, history and results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.checkpoint import refuse_other
-from qnsolve.comm import agreed
 from qnsolve.stochastic.batch_function import BatchFunction
 from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, by_number
 from qnsolve.stochastic.border import Border
@@ -102,7 +101,7 @@ class StoppedByCallback(Exception):
     """A callback has asked for the end; what other callables raise is not taken for that."""
 
 
-class Run:
+class Training:
     """Where a run stands between two steps.
 
     Parameters
@@ -203,7 +202,7 @@ class Run:
             except StopIteration:
                 stop = True
 
-        agreed(self._space.comm, call)
+        self._space.agreed(call)
         if self._space.any(stop):
             raise StoppedByCallback
 
@@ -227,7 +226,7 @@ class Run:
             "steps": self.steps,
             "history": self._history(),
             "function": self._function.snapshot(self.state.x),
-            "state": self._solver.snapshot(self.state),
+            "state": self.state.snapshot(),
             "loss": self._loss.snapshot() if hasattr(self._loss, "snapshot") else {},
             "pivot": self.pivot.snapshot(),
             "batch_size": self._stream.batch_size,
@@ -264,7 +263,7 @@ class Run:
     def _on_all_ranks(self, items: Iterator[Any]) -> Iterator[Any]:
         """Yield `items`; what the iterator raises on one rank ends all."""
         while True:
-            item = agreed(self._space.comm, lambda: next(items, _END))
+            item = self._space.agreed(lambda: next(items, _END))
             if item is _END:
                 return
             yield item
