@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from numbers import Real
-from typing import Any, Literal, overload
+from collections.abc import Callable
+from typing import Any
 
-import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, Wanted
+from qnsolve.arrays import Array, Request, VectorSpace, agreed, space_of
+from qnsolve.arrays.libraries import namespace_of
+from qnsolve.arrays.user import (
+    NARROW_JAX,
+    array_like,
+    describe,
+    is_narrow_jax,
+    one_number,
+    start_point,
+)
 from qnsolve.checkpoint import fingerprint
-from qnsolve.comm import Comm, agreed, each, raise_together
+from qnsolve.comm import Comm
+from qnsolve.questions import Answer, Evaluate
+from qnsolve.state import Saved, Stateful
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
 """Finite-difference schemes by name, with the order of their error in the step."""
-
-_NARROW_JAX = "JAX is in 32 bits (set jax_enable_x64 before the first array)"
 
 _JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
 
@@ -84,6 +91,9 @@ class Objective(Stateful):
     ((2, 2), 4, 1)
     """
 
+    nfev: Saved[int]
+    njev: Saved[int]
+
     def __init__(
         self,
         fun: Callable[..., Any],
@@ -92,18 +102,38 @@ class Objective(Stateful):
         jac: Any = None,
         comm: Comm | None = None,
     ) -> None:
-        self.nfev = 0
-        self.njev = 0
+        self.nfev = self.njev = 0
         self._fun = fun
         self._args = args if isinstance(args, tuple) else (args,)
-        self.x0, self.shape, self._jac = agreed(comm, lambda: _checked(fun, x0, jac, comm))
-        self.space = VectorSpace.of(self.x0, comm)
-        if comm is not None and len(set(each(comm, self.space.eps))) > 1:
+
+        def checked() -> tuple[Array, Any]:
+            if not callable(fun):
+                raise TypeError(f"fun must be callable, got {type(fun).__name__}")
+            start = start_point(x0, may_be_empty=comm is not None)
+            return start, _checked_jac(jac)
+
+        start, self._jac = agreed(comm, checked)
+        self.shape = tuple(start.shape)
+        self.x0 = namespace_of(start).reshape(start, (-1,))
+        self.space = space_of(self.x0, comm)
+        if not self.space.on_host and isinstance(self._jac, str):
+            raise TypeError(
+                f"finite differences need NumPy arrays, x0 is of {self.space.xp.__name__}; give "
+                "jac, or jac=True with a fun that returns (f, g)"
+            )
+        if self.space.sharded:
+            self._check_ranks()
+        self._warned = False
+        self._like_x = (self.space.dtype, self.shape)
+
+    def _check_ranks(self) -> None:
+        """Refuse slices that do not belong to one problem; collective."""
+        if self.space.any(isinstance(self._jac, str)):
+            raise TypeError("with comm finite differences are not supported; give jac")
+        if not self.space.same(self.space.eps):
             raise ValueError(f"x0 has dtype {self.x0.dtype} here and another one on another rank")
         if self.n == 0:
             raise ValueError("x0 is empty on every rank; there is nothing to minimise over")
-        self._warned = False
-        self._like_x = (self.space.dtype, self.shape)
 
     @property
     def n(self) -> int:
@@ -189,12 +219,12 @@ class Objective(Stateful):
         self.nfev += 1
         value = self._fun(self.shaped(x), *self._args)
         if self._jac is not True:
-            return _one_number(value), None
+            return _value(value), None
         if not (isinstance(value, tuple | list) and len(value) == 2):
             raise TypeError(
-                f"with jac=True fun must return the pair (f, g), got {_describe(value)}"
+                f"with jac=True fun must return the pair (f, g), got {describe(value)}"
             )
-        return _one_number(value[0]), value[1]
+        return _value(value[0]), value[1]
 
     def _gradient_at(self, x: Array, f: float, g: Any) -> Array:
         """Return g at `x`, given f there and what came with it."""
@@ -207,38 +237,21 @@ class Objective(Stateful):
 
     def flat(self, g: Any, name: str) -> Array:
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
-        xp, device = self.space.xp, self.space.device
         if type(self.x0) is type(g) is np.ndarray and (g.dtype, g.shape) == self._like_x:
             return g.flatten()  # always a copy; what follows would find nothing to object to
-        given, g = g, _own_library(g, name)
-        if array_api_compat.is_numpy_namespace(xp):
-            # Where x is NumPy's, as always in a call through SciPy, a JAX or CPU torch gradient is
-            # as welcome as there.  Libraries that want no hidden transfer refuse asarray.
-            self._warn_of_narrow_jax(given)
-            g = np.asarray(g)
-        elif array_api_compat.array_namespace(g) is not xp:
-            raise TypeError(
-                f"{name} must be an array of {xp.__name__}, as x0 is, got {_describe(given)}"
-            )
-        _require_real(g, name)
+        if not self._warned and is_narrow_jax(g, self.space):
+            self._warned = True
+            message = f"{NARROW_JAX}: x has float64, {name} float32; it has 7 digits"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        g = array_like(g, self.space, name)
         flat = (self.space.length,)
         if tuple(g.shape) not in (self.shape, flat) and not flat[0] == math.prod(g.shape) == 1:
             raise ValueError(
                 f"{name} has shape {tuple(g.shape)}, but x has shape {self.shape}: "
                 f"return that shape or {flat}"
             )
-        if device is not None and array_api_compat.device(g) != device:
-            raise ValueError(f"{name} is on {array_api_compat.device(g)}, but x is on {device}")
+        xp = self.space.xp
         return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
-
-    def _warn_of_narrow_jax(self, g: Any) -> None:
-        """Warn, once, where JAX has computed a gradient in float32 at a float64 point."""
-        if self._warned or not array_api_compat.is_jax_array(g):
-            return
-        if (g.dtype, self.space.dtype) == (np.float32, np.float64):
-            self._warned = True
-            message = f"{_NARROW_JAX}: x has float64, the gradient float32; it has 7 digits"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
         if not math.isfinite(f):
@@ -293,40 +306,7 @@ def in_one_crossing(
     return Answer(f, g, None if request is None else numbers)
 
 
-def _checked(fun: Any, x0: Any, jac: Any, comm: Comm | None) -> tuple[Array, tuple[int, ...], Any]:
-    """Return the flat start point, its shape, and `jac` in one of three forms."""
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}")
-    x0 = _checked_start(x0, may_be_empty=comm is not None)
-    xp = array_api_compat.array_namespace(x0)
-    jac = _checked_jac(jac, xp)
-    if comm is not None and isinstance(jac, str):
-        raise TypeError("with comm finite differences are not supported; give jac")
-    return xp.reshape(x0, (-1,)), tuple(x0.shape), jac
-
-
-def _checked_start(x0: Any, *, may_be_empty: bool) -> Array:
-    """Return a copy of `x0` in its own library, finite and in a dtype to compute with."""
-    x0 = _own_library([x0] if np.isscalar(x0) else x0, "x0")
-    _require_real(x0, "x0")
-    xp = array_api_compat.array_namespace(x0)
-    if math.prod(x0.shape) == 0 and not may_be_empty:
-        raise ValueError(
-            f"x0 is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
-        )
-    dtype = x0.dtype if xp.isdtype(x0.dtype, "real floating") else xp.float64
-    if dtype != x0.dtype and array_api_compat.is_jax_array(x0) and xp.zeros(0).dtype != dtype:
-        warnings.warn(f"{_NARROW_JAX}: x0 becomes float32", RuntimeWarning, stacklevel=2)
-        dtype = xp.float32
-    if xp.finfo(dtype).eps > np.finfo(np.float32).eps:
-        raise TypeError(f"x0 has dtype {dtype}, too coarse for secant pairs; convert it to float32")
-    x0 = xp.astype(x0, dtype)
-    if not bool(xp.all(xp.isfinite(x0))):
-        raise ValueError("x0 has NaN or infinite entries; start from a finite point")
-    return x0
-
-
-def _checked_jac(jac: Any, xp: Any) -> Any:
+def _checked_jac(jac: Any) -> Any:
     """Return `jac` as a callable, True, or the name of a difference scheme."""
     if isinstance(jac, np.bool_):
         jac = bool(jac)
@@ -335,53 +315,14 @@ def _checked_jac(jac: Any, xp: Any) -> Any:
     if jac is None or jac is False:
         jac = "2-point"
     if not isinstance(jac, str):
-        raise TypeError(f"jac must be {_JAC_WANTED}, got {_describe(jac)}")
+        raise TypeError(f"jac must be {_JAC_WANTED}, got {describe(jac)}")
     if jac == "cs":
         raise ValueError("jac='cs' is not supported: x stays real; use '3-point' or give jac")
     if jac not in DIFFERENCE_ORDERS:
         raise ValueError(f"jac must be {_JAC_WANTED}, got {jac!r}")
-    if not array_api_compat.is_numpy_namespace(xp):
-        raise TypeError(
-            f"finite differences need NumPy arrays, x0 is of {xp.__name__}; give jac, or jac=True "
-            "with a fun that returns (f, g)"
-        )
     return jac
 
 
-def _own_library(a: Any, name: str) -> Array:
-    """Return `a` as a plain array of its own library; what is not an array becomes NumPy."""
-    if isinstance(a, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it or select its valid entries first")
-    if array_api_compat.is_torch_array(a):
-        return a.detach()
-    if isinstance(a, np.ndarray) or not array_api_compat.is_array_api_obj(a):
-        return np.asarray(a)
-    return a
-
-
-def _require_real(a: Array, name: str) -> None:
-    isdtype = array_api_compat.array_namespace(a).isdtype
-    if isdtype(a.dtype, "complex floating"):
-        raise TypeError(
-            f"{name} is complex ({a.dtype}) and must be real; of a complex z make x by "
-            "concatenating its real and imaginary parts"
-        )
-    if not isdtype(a.dtype, ("bool", "integral", "real floating")):
-        raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}")
-
-
-def _one_number(value: Any) -> Any:
-    """Return what `fun` returned as a Python float or as an array of one element."""
-    if isinstance(value, Real):
-        return float(value)
-    if array_api_compat.is_array_api_obj(value) and math.prod(value.shape) == 1:
-        value = _own_library(value, "the value of fun")
-        _require_real(value, "the value of fun")
-        return array_api_compat.array_namespace(value).reshape(value, ())
-    hint = "; pass jac=True if it returns (f, g)" if isinstance(value, tuple) else ""
-    raise TypeError(f"fun must return one real number, got {_describe(value)}{hint}")
-
-
-def _describe(value: Any) -> str:
-    kind = type(value).__name__
-    return f"{kind} of shape {tuple(value.shape)}" if hasattr(value, "shape") else kind
+def _value(value: Any) -> Any:
+    hint = "; pass jac=True if it returns (f, g)"
+    return one_number(value, "the value of fun", "fun must return one real number", if_tuple=hint)
