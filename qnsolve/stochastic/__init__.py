@@ -2,7 +2,7 @@
 
 from qnsolve.stochastic import presets
 from qnsolve.stochastic.batches import MiniBatches
-from qnsolve.stochastic.run import Progress, TrainResult
+from qnsolve.stochastic.progress import Progress, TrainResult
 from qnsolve.stochastic.step import StepInfo
 from qnsolve.stochastic.training import make_solver, train
 
