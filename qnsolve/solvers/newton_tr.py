@@ -15,6 +15,9 @@ from scipy.optimize import OptimizeResult
 
 from qnsolve.array import Array, Wanted
 from qnsolve.comm import Comm
+from qnsolve.krylov.gltr import gltr
+from qnsolve.krylov.model import KrylovResult
+from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.options import NewtonOptions
@@ -26,9 +29,6 @@ from qnsolve.solvers.local_model import Metric, metric_of
 from qnsolve.solvers.radius import Region, interpolated_radius
 from qnsolve.solvers.trial import Iterate, close, try_step
 from qnsolve.solvers.trust_region import NON_FINITE_SHRINK, first_radius
-from qnsolve.subproblem.krylov import gltr
-from qnsolve.subproblem.krylov_model import KrylovResult
-from qnsolve.subproblem.steihaug import steihaug_cg
 from qnsolve.subproblem.types import SubproblemStatus
 
 MAX_BLIND = 10
