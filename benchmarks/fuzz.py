@@ -34,7 +34,7 @@ from qnsolve.interface import METHODS
 from qnsolve.solvers import first_step
 from qnsolve.solvers.common import ROUNDING_ACCEPT
 from qnsolve.solvers.wolfe import MAX_TRIALS
-from qnsolve.subproblem.steihaug import PRODUCTS
+from qnsolve.krylov.steihaug import PRODUCTS
 
 HANG = 60.0
 """Seconds after which a run of this size is said to hang."""

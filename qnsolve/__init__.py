@@ -3,6 +3,9 @@
 from qnsolve import presets, stochastic, verify
 from qnsolve._version import __version__
 from qnsolve.interface import minimize
+from qnsolve.krylov.gltr import gltr, lanczos_cubic
+from qnsolve.krylov.model import KrylovResult
+from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.methods import hybrid_tr, lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
@@ -18,10 +21,10 @@ from qnsolve.quasi_newton.scipy_adapters import (
 )
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
-from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic, steihaug_cg
+from qnsolve.solve import solve_cubic, solve_trs
+from qnsolve.subproblem.certificate import Certificate
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
-from qnsolve.subproblem.solve import solve_cubic, solve_trs
-from qnsolve.subproblem.types import Certificate, SubproblemStatus
+from qnsolve.subproblem.types import SubproblemStatus
 
 __all__ = [
     "LBFGS",

@@ -353,12 +353,14 @@ def secular(
     from matplotlib.figure import Figure
 
     from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+    from qnsolve.subproblem.types import ReducedProblem
 
     lam = np.asarray(eigenvalues, dtype=float)
     lowest = max(0.0, -float(lam.min()))
     rows = {name: np.asarray(a, dtype=float) for name, a in gradients.items()}
     roots = {
-        name: trust_region_l2(lam, 0.0, a, 0.0, 0, radius).multiplier for name, a in rows.items()
+        name: trust_region_l2(ReducedProblem.of(lam, a), radius).multiplier
+        for name, a in rows.items()
     }
     width = 2.0 * max(max(roots.values()) - lowest, 0.5 * float(np.abs(lam).max()))
     # Close to the pole the curve needs points as dense as it is steep.

@@ -5,7 +5,7 @@ Nothing in the solvers imports this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
+from qnsolve.solve import checked_problem, in_metric
 from qnsolve.subproblem.arguments import checked_positive, checked_power
-from qnsolve.subproblem.model import Matrix, QuadraticModel
+from qnsolve.subproblem.certificate import Certificate
+from qnsolve.subproblem.model import Matrix, QuadraticModel, space_of
 from qnsolve.subproblem.regions import (
     REGULARISATIONS,
     TRUST_REGIONS,
@@ -23,8 +25,6 @@ from qnsolve.subproblem.regions import (
     Term,
     TrustRegion,
 )
-from qnsolve.subproblem.solve import checked_problem, in_metric
-from qnsolve.subproblem.types import Certificate
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,9 @@ def check_grad(fun: Callable[..., Any], x: Any, args: Any = (), jac: Any = True)
 def check_secant(B: Matrix, s: Array, y: Array) -> float:
     """Return ``||B s - y|| / (||B s|| + ||y||)``, 0 where the secant equation holds.
 
+    Infinite where a number is not finite.  Raises TypeError or ValueError where s and y are not
+    real vectors of one length.
+
     Examples
     --------
     >>> import numpy as np
@@ -126,10 +129,14 @@ def check_secant(B: Matrix, s: Array, y: Array) -> float:
     >>> check_secant(B, s, y) < 1e-15
     True
     """
-    space = VectorSpace.of(y)
-    Bs = B @ s
-    size = space.norm(Bs) + space.norm(y)
-    return space.norm(Bs - y) / size if size else 0.0
+    space = space_of(B) or VectorSpace.build(B.shape[0])
+    s, y = space.checked(s, "s"), space.checked(y, "y")
+    with np.errstate(over="ignore", invalid="ignore"):
+        Bs = B @ s
+        size, error = space.norm(Bs) + space.norm(y), space.norm(Bs - y)
+    if not np.isfinite(size):
+        return np.inf
+    return error / size if size else 0.0
 
 
 def check_trs(
@@ -174,7 +181,7 @@ def check_trs(
     (True, 1.0)
     """
     radius = checked_positive(radius, "radius")
-    model = _checked_model(g, B, norm, tuple(TRUST_REGIONS))
+    model = _checked_model(g, B, norm, TRUST_REGIONS)
     term = TrustRegion(radius, norm if isinstance(norm, str) else "l2")
     return _certify(model, step, term, multipliers)
 
@@ -222,13 +229,13 @@ def check_cubic(
     True
     """
     weight, power = checked_positive(weight, "weight"), checked_power(power, norm)
-    model = _checked_model(g, B, norm, tuple(REGULARISATIONS))
+    model = _checked_model(g, B, norm, REGULARISATIONS)
     term = Regularisation(weight, norm if isinstance(norm, str) else "l2", power)
     return _certify(model, step, term, multipliers)
 
 
 def _checked_model(
-    g: Array, B: Matrix, norm: str | DiagonalNorm, names: tuple[str, ...]
+    g: Array, B: Matrix, norm: str | DiagonalNorm, names: Iterable[str]
 ) -> QuadraticModel:
     g, B = checked_problem(g, B, norm, names)
     known = in_metric(B, norm)
@@ -243,14 +250,15 @@ def _checked_model(
 def _certify(
     model: QuadraticModel, step: Array, term: Term, multipliers: float | np.ndarray | None
 ) -> Certificate:
-    if step.shape != model.gradient.shape:
-        wanted = tuple(model.gradient.shape)
-        raise ValueError(f"step must have shape {wanted}, got {tuple(step.shape)}")
+    step = model.spectrum.space.checked(step, "step")
     if multipliers is not None:
-        multipliers = np.atleast_1d(np.asarray(multipliers, dtype=float))
+        multipliers = np.atleast_1d(np.asarray(multipliers))
+        if multipliers.dtype.kind not in "iuf":
+            raise TypeError(f"multipliers must be real numbers, got dtype {multipliers.dtype}")
+        multipliers = multipliers.astype(float)
         wanted = (int(term.blocks(len(model.spectrum.eigenvalues))[-1]) + 1,)
         if multipliers.shape != wanted:
             raise ValueError(f"multipliers must have shape {wanted}, got {multipliers.shape}")
-        if not (multipliers >= 0.0).all():
-            raise ValueError(f"multipliers must be at least 0, got {multipliers}")
+        if not ((multipliers >= 0.0) & np.isfinite(multipliers)).all():
+            raise ValueError(f"multipliers must be at least 0 and finite, got {multipliers}")
     return model.certify(step, term, multipliers)

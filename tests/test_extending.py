@@ -18,7 +18,7 @@ from qnsolve.solvers.trust_region import minimize_trust_region
 from qnsolve.subproblem import regions
 from qnsolve.subproblem.model import QuadraticModel
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import ReducedStep
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep
 from tests.conftest import Backend
 from tests.tolerances import EPS
 
@@ -60,14 +60,14 @@ def first_apart(r):
     return np.minimum(np.arange(r + 1), 1)
 
 
-def trust_region_first_apart(eigenvalues, gamma, a_par, norm_perp, complement_dim, radius):
+def trust_region_first_apart(problem, radius):
     """Minimise over max(|v_1|, ||the other coordinates||): an interval, and a ball."""
-    solve = partial(trust_region_l2, complement_dim=complement_dim, radius=radius)
-    rest = solve(eigenvalues[1:], gamma, a_par[1:], norm_perp)
+    lam, a = problem
+    rest = trust_region_l2(ReducedProblem(lam[1:], a[1:]), radius)
     # The interval is a ball in one dimension, without a complement.
-    first = trust_region_l2(eigenvalues[:1], 0.0, a_par[:1], 0.0, 0, radius)
-    return ReducedStep.of(
-        np.concatenate([first.par, rest.par, [rest.perp]]),
+    first = trust_region_l2(ReducedProblem.of(lam[:1], a[:1]), radius)
+    return ReducedStep(
+        np.append(first.par, rest.v),
         np.append(first.multipliers, rest.multipliers),
         first.decrease + rest.decrease,
         on_boundary=first.on_boundary or rest.on_boundary,

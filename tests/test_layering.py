@@ -24,6 +24,8 @@ LAYERS = {
     "qnsolve.norms": 0,
     "qnsolve.quasi_newton": 1,
     "qnsolve.subproblem": 2,
+    "qnsolve.krylov": 3,
+    "qnsolve.solve": 4,
     "qnsolve.callback": 3,
     "qnsolve.objective": 3,
     "qnsolve.options": 3,

@@ -33,6 +33,9 @@ ACCURATE = 1e-14
 FAST = 1e-6
 """Error of U'U - I that an outer loop is content with: its steps need no more digits than that."""
 
+BASIS_ROUNDINGS = 8.0
+"""A given basis is orthonormal to this many roundings for each entry of a vector."""
+
 SECOND_PASS_RANK = 1e-2
 """Squared length below which a normalised direction turns out to have been rounding error."""
 
@@ -144,7 +147,24 @@ class PartialSpectrum:
 
     @classmethod
     def from_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
-        """Return the spectrum with an orthonormal `basis` (r, n), one eigenvector a row."""
+        """Return the spectrum with an orthonormal `basis` (r, n), one eigenvector a row.
+
+        Raises ValueError where it is not orthonormal, which takes 2 r^2 n flops to see.
+        """
+        spectrum = cls._of_basis(gamma, eigenvalues, basis)
+        space, r = spectrum.space, len(spectrum.eigenvalues)
+        if r:
+            _, gram = space.products_of_combinations(np.eye(r), basis)
+            error = float(np.abs(gram - np.eye(r)).max())
+            if not error <= BASIS_ROUNDINGS * space.size * space.eps:
+                raise ValueError(
+                    "the rows of basis must be orthonormal, got products that differ from those of "
+                    f"orthonormal ones by {error:.1e}"
+                )
+        return spectrum
+
+    @classmethod
+    def _of_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
         space = VectorSpace.of(basis[0, :]) if basis.shape[0] else VectorSpace.build(basis.shape[1])
         order = np.argsort(eigenvalues)
         coefficients = np.eye(len(eigenvalues))[:, order]
@@ -163,7 +183,7 @@ class PartialSpectrum:
                 "a symmetric matrix is wanted, got one that differs from its transpose"
             )
         eigenvalues, vectors = np.linalg.eigh(B)
-        return cls.from_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
+        return cls._of_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
 
     @property
     def coefficients(self) -> np.ndarray:

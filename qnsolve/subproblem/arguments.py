@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,6 +18,15 @@ def checked_positive(value: Any, name: str) -> float:
     if not (number > 0.0 and math.isfinite(number)):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
     return number
+
+
+def checked_name(norm: Any, names: Iterable[str]) -> str:
+    """Return the name of a norm, one of `names`, or raise TypeError or ValueError."""
+    if not isinstance(norm, str):
+        raise TypeError(f"norm must be a name, got {type(norm).__name__}")
+    if norm not in names:
+        raise ValueError(f"norm must be one of {tuple(names)}, got {norm!r}")
+    return norm
 
 
 def checked_power(power: Any, norm: Any = "l2") -> float:

@@ -12,8 +12,16 @@ from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
-from qnsolve.subproblem.regions import Regularisation, Term, TrustRegion
-from qnsolve.subproblem.types import Certificate, ReducedStep, SubproblemStatus
+from qnsolve.subproblem.arguments import checked_name, checked_positive, checked_power
+from qnsolve.subproblem.certificate import Certificate, certificate_of, measured_on
+from qnsolve.subproblem.regions import (
+    REGULARISATIONS,
+    TRUST_REGIONS,
+    Regularisation,
+    Term,
+    TrustRegion,
+)
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 Matrix = CompactMatrix | ScaledMatrix | PartialSpectrum | np.ndarray
 """What a model takes for B; an array must be symmetric."""
@@ -61,19 +69,36 @@ class QuadraticModel:
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
         in_ball = g if self.metric is None else self.metric.from_ball(g)
-        self._split = self.spectrum.split(in_ball, products, norm)
+        self._split = split = self.spectrum.split(in_ball, products, norm)
+        gamma = self.spectrum.gamma if self.spectrum.complement_dim else 0.0
+        self.problem = ReducedProblem.of(
+            self.spectrum.eigenvalues, split.par, gamma, split.norm_perp
+        )
 
     def trust_region(self, radius: float, norm: str = "l2") -> SubproblemResult:
-        """Minimise over the region of `norm` "l2", "shape-inf" or "shape-2", in O(r)."""
-        return self._minimise(TrustRegion(radius, norm))
+        """Minimise over the region of `norm` "l2", "shape-inf" or "shape-2", in O(r).
+
+        Raises TypeError or ValueError where radius or norm is not of this kind.
+        """
+        norm = checked_name(norm, TRUST_REGIONS)
+        return self.minimise(TrustRegion(checked_positive(radius, "radius"), norm))
 
     def regularised(self, weight: float, norm: str = "l2", power: float = 3.0) -> SubproblemResult:
-        """Minimise with weight / power times a power of `norm` "l2" or "shape" added, in O(r)."""
-        return self._minimise(Regularisation(weight, norm, power))
+        """Minimise with weight / power times a power of `norm` "l2" or "shape" added, in O(r).
+
+        Raises TypeError or ValueError where weight, norm or power is not of this kind.
+        """
+        norm = checked_name(norm, REGULARISATIONS)
+        weight, power = checked_positive(weight, "weight"), checked_power(power, norm)
+        return self.minimise(Regularisation(weight, norm, power))
+
+    def minimise(self, term: Term) -> SubproblemResult:
+        """Minimise with what keeps the step short given as it is, unchecked, in O(r)."""
+        return SubproblemResult(self, term, term.solve(self.problem))
 
     def slope(self, reduced: ReducedStep) -> float:
-        """Return g's of a reduced step."""
-        return float(np.vdot(self._split.par, reduced.par)) + self._split.norm_perp * reduced.perp
+        """Return g's of a reduced step; inf or NaN, without a warning, on overflow."""
+        return float(np.vdot(self.problem.slopes, reduced.v))
 
     def lift(self, reduced: ReducedStep) -> Array:
         """Return the n-vector of a reduced step: one pass over the stored pairs."""
@@ -97,6 +122,14 @@ class QuadraticModel:
         """Return B v by the matrix itself, not by its spectrum where there is a choice."""
         return self.matrix @ v
 
+    def _terms(self, p: Array, product: Array) -> Array:
+        """Return, entry by entry, the moduli of what B p is summed up from."""
+        xp = self.spectrum.space.xp
+        if isinstance(self.matrix, np.ndarray):
+            terms: Array = np.abs(self.matrix) @ np.abs(p)
+            return terms
+        return xp.abs(product) + abs(self.spectrum.gamma) * xp.abs(p)
+
     @np.errstate(over="ignore", invalid="ignore")
     def certify(
         self, step: Array, term: Term, multipliers: np.ndarray | None = None
@@ -117,9 +150,11 @@ class QuadraticModel:
         """
         spectrum, space = self.spectrum, self.spectrum.space
         r = len(spectrum.eigenvalues)
-        p, residual = step, self.matvec(step) + self.gradient
+        p, product, gradient = step, self.matvec(step), self.gradient
         if self.metric is not None:
-            p, residual = self.metric.to_ball(p), self.metric.from_ball(residual)
+            p = self.metric.to_ball(p)
+            product, gradient = self.metric.from_ball(product), self.metric.from_ball(gradient)
+        residual = product + gradient
         par, norm_perp = spectrum.project(p)
         v = np.append(par, norm_perp)
         if multipliers is None:
@@ -128,18 +163,15 @@ class QuadraticModel:
             multipliers = term.fit_multipliers(v, np.append(inside, outside))
         shifts = term.shifts(multipliers, r)
         residual = residual + spectrum.lift(shifts[:r] * par, float(shifts[r]), p, par)
-        shifted = spectrum.all_eigenvalues + shifts[: r + 1 if spectrum.complement_dim else r]
-        curvature = spectrum.scale + float(multipliers.max())
-        size = self._split.norm + curvature * space.norm(p)
-        return Certificate(
-            stationarity=space.norm(residual) / size if size else 0.0,
-            complementarity=term.complementarity(v, multipliers, spectrum.scale),
-            min_eig=float(shifted.min()) / curvature if curvature else 0.0,
-            feasibility=term.infeasibility(v),
+        left = np.append(*spectrum.project(residual))
+        measured = measured_on(
+            space, v, shifts, left, p, product, gradient, self._terms(p, product)
         )
-
-    def _minimise(self, term: Term) -> SubproblemResult:
-        return SubproblemResult(self, term, term.solve(self.spectrum, self._split))
+        problem = self.problem
+        if not spectrum.complement_dim:
+            curvatures = np.append(spectrum.eigenvalues, np.inf)
+            problem = ReducedProblem(curvatures, problem.slopes)
+        return certificate_of(term, problem, multipliers, measured, spectrum.scale)
 
 
 @dataclass(frozen=True, eq=False)

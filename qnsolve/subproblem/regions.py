@@ -2,7 +2,7 @@
 
 A norm here is a division of the r + 1 coordinates (r eigenvectors and the complement) into blocks.
 The l2 length of each block is what the radius bounds or the weight penalises, and each block has a
-multiplier of its own.
+multiplier of its own.  A step of which the length alone is known is the case r = 0 in the l2 norm.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.quasi_newton.spectrum import PartialSpectrum, Split
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.shape_changing import (
     cubic_shape,
@@ -21,10 +20,7 @@ from qnsolve.subproblem.shape_changing import (
     trust_region_shape_inf,
 )
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus
-
-Reduced = tuple[np.ndarray, float, np.ndarray, float, int]
-"""Eigenvalues, gamma, U'g, ||g_perp|| and n - r: all finite."""
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 
 def _all_in_one(r: int) -> np.ndarray:
@@ -55,7 +51,10 @@ AT_THE_RADIUS = 1e-6
 
 
 class Term(ABC):
-    """What keeps a step short: solves on a spectrum, and says what a solution must satisfy."""
+    """What keeps a step short: solves a reduced problem, and says what a solution must satisfy.
+
+    In the methods `v` are the r + 1 coordinates of a step, its length in the complement the last.
+    """
 
     norm: str
 
@@ -64,31 +63,23 @@ class Term(ABC):
     def blocks(self) -> Callable[[int], np.ndarray]:
         """What gives each of r + 1 coordinates, r its argument, the number of its block."""
 
-    def solve(self, spectrum: PartialSpectrum, gradient: Split) -> ReducedStep:
+    def solve(self, problem: ReducedProblem) -> ReducedStep:
         """Return a global minimiser in reduced coordinates."""
-        a_par, norm_perp, r = gradient.par, gradient.norm_perp, len(spectrum.eigenvalues)
-        if not (np.isfinite(a_par).all() and np.isfinite(norm_perp)):
+        if not np.isfinite(problem.slopes).all():
             # A gradient at the end of the range has coordinates beyond it.
-            blocks = self.blocks(r)[-1] + 1
-            status = SubproblemStatus.NONFINITE
-            return ReducedStep.of(np.zeros(r + 1), np.zeros(blocks), 0.0, status=status)
-        eigenvalues, gamma, dim_perp = spectrum.eigenvalues, spectrum.gamma, spectrum.complement_dim
-        return self.minimiser((eigenvalues, gamma, a_par, norm_perp, dim_perp))
+            r = len(problem.slopes) - 1
+            return ReducedStep.zero(r, SubproblemStatus.NONFINITE, int(self.blocks(r)[-1]) + 1)
+        return self._minimiser(problem)
 
     @abstractmethod
-    def minimiser(self, reduced: Reduced) -> ReducedStep:
-        """Return a global minimiser, given the reduced problem."""
+    def _minimiser(self, problem: ReducedProblem) -> ReducedStep:
+        """Return a global minimiser of a problem of finite numbers."""
 
     @abstractmethod
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """Return the multipliers that fit a step best.
 
-        Parameters
-        ----------
-        v : ndarray, shape (r + 1,)
-            The step's coordinates; the last is its length in the complement.
-        slopes : ndarray, shape (r + 1,)
-            The products of each coordinate with that of Bs + g.
+        `slopes`, of shape (r + 1,), are the products of each coordinate with that of Bs + g.
         """
 
     @abstractmethod
@@ -98,6 +89,22 @@ class Term(ABC):
     @abstractmethod
     def infeasibility(self, v: np.ndarray) -> float:
         """Return by how much, relative to the radius, the step is too long."""
+
+    @abstractmethod
+    def value(self, v: np.ndarray, unit: float) -> float:
+        """Return what the term adds to the model, over `unit`, a length like that of the step."""
+
+    @abstractmethod
+    def slack(self, v: np.ndarray, multipliers: np.ndarray, unit: float) -> float:
+        r"""Return what the multipliers leave to the term beyond their quadratic, over `unit`.
+
+        With t the term, :math:`q(v) = \tfrac12 \sum_b \sigma_b \|v_b\|^2` and the least over all w
+        that t admits, this is :math:`[t(v) - q(v)] - \min_w [t(w) - q(w)] \ge 0`.
+        """
+
+    @abstractmethod
+    def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
+        """Return how far the coordinates of a minimiser may be from those of `v`, at most."""
 
     def lengths(self, v: np.ndarray) -> np.ndarray:
         """Return the length of each block, also where its square over- or underflows."""
@@ -120,14 +127,14 @@ class TrustRegion(Term):
     """Every block of the step is at most `radius` long."""
 
     radius: float
-    norm: str
+    norm: str = "l2"
 
     @property
     def blocks(self) -> Callable[[int], np.ndarray]:
         return TRUST_REGIONS[self.norm][1]
 
-    def minimiser(self, reduced: Reduced) -> ReducedStep:
-        return TRUST_REGIONS[self.norm][0](*reduced, self.radius)
+    def _minimiser(self, problem: ReducedProblem) -> ReducedStep:
+        return TRUST_REGIONS[self.norm][0](problem, self.radius)
 
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         lengths, slopes = self.lengths(v), self.sums(slopes)
@@ -144,22 +151,33 @@ class TrustRegion(Term):
     def infeasibility(self, v: np.ndarray) -> float:
         return max(0.0, float(self.lengths(v).max()) / self.radius - 1.0)
 
+    def value(self, v: np.ndarray, unit: float) -> float:
+        return 0.0
+
+    def slack(self, v: np.ndarray, multipliers: np.ndarray, unit: float) -> float:
+        lengths = self.lengths(v)
+        room = np.maximum(0.0, self.radius - lengths)
+        return float((0.5 * multipliers * room / unit * (self.radius + lengths)).sum())
+
+    def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
+        return self.shifts(self.radius + self.lengths(v), len(v) - 1)
+
 
 @dataclass(frozen=True)
 class Regularisation(Term):
     """The model is raised by weight / power times the sum of the blocks' lengths to that power."""
 
     weight: float
-    norm: str
+    norm: str = "l2"
     power: float = 3.0
 
     @property
     def blocks(self) -> Callable[[int], np.ndarray]:
         return REGULARISATIONS[self.norm][1]
 
-    def minimiser(self, reduced: Reduced) -> ReducedStep:
+    def _minimiser(self, problem: ReducedProblem) -> ReducedStep:
         powers = (self.power,) if self.norm == "l2" else ()
-        return REGULARISATIONS[self.norm][0](*reduced, self.weight, *powers)
+        return REGULARISATIONS[self.norm][0](problem, self.weight, *powers)
 
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         return self.weight * self.lengths(v) ** (self.power - 2.0)
@@ -171,3 +189,34 @@ class Regularisation(Term):
 
     def infeasibility(self, v: np.ndarray) -> float:
         return 0.0
+
+    def value(self, v: np.ndarray, unit: float) -> float:
+        lengths = self.lengths(v)
+        return float((self.fit_multipliers(v, v) * lengths / unit * lengths).sum()) / self.power
+
+    def slack(self, v: np.ndarray, multipliers: np.ndarray, unit: float) -> float:
+        x, q = multipliers, self.power
+        fit, lengths = self.fit_multipliers(v, v), self.lengths(v)
+        at_step = (fit / q - 0.5 * x) * lengths / unit * lengths
+        if q == 2.0:
+            # No longer step has the slope of a larger multiplier: the least is where v is not.
+            slack = np.where(x > fit, np.inf, at_step)
+        else:
+            fitting = (x / self.weight) ** (1.0 / (q - 2.0))
+            slack = at_step + (0.5 - 1.0 / q) * x * fitting / unit * fitting
+        return float(np.where(x == fit, 0.0, np.maximum(0.0, slack)).sum())
+
+    def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
+        # Stationary, w l^{q-1} <= ||a|| + b l, where the least curvature is -b.
+        blocks, q = self.blocks(len(v) - 1), self.power
+        steepest, lowest = self.lengths(problem.slopes), np.zeros(blocks[-1] + 1)
+        np.maximum.at(lowest, blocks, -problem.curvatures)
+        if q == 2.0:
+            room = self.weight - lowest
+            longest = np.where(room > 0.0, steepest / room, np.inf)
+        else:
+            longest = np.maximum(
+                (2.0 * steepest / self.weight) ** (1.0 / (q - 1.0)),
+                (2.0 * lowest / self.weight) ** (1.0 / (q - 2.0)),
+            )
+        return (longest + self.lengths(v))[blocks]

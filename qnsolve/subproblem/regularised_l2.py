@@ -6,21 +6,13 @@ import math
 
 import numpy as np
 
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus, with_complement
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 MAX_NEWTON = 100
 """Limit on the steps of the secular equation; a dozen is usual."""
 
 
-def regularised_l2(
-    eigenvalues: np.ndarray,
-    gamma: float,
-    a_par: np.ndarray,
-    norm_perp: float,
-    complement_dim: int,
-    weight: float,
-    power: float = 3.0,
-) -> ReducedStep:
+def regularised_l2(problem: ReducedProblem, weight: float, power: float = 3.0) -> ReducedStep:
     r"""Minimise a quadratic plus a power of the length, in the eigenvector coordinates.
 
     .. math::
@@ -32,15 +24,7 @@ def regularised_l2(
 
     Parameters
     ----------
-    eigenvalues : ndarray, shape (r,)
-    gamma : float
-        Eigenvalue on the complement.
-    a_par : ndarray, shape (r,)
-        Gradient on the eigenvectors.
-    norm_perp : float, >= 0
-        Length of the gradient's part in the complement.
-    complement_dim : int
-        Dimension of the complement; at 0 gamma does not take part.
+    problem : ReducedProblem
     weight : float, > 0
         w.
     power : float, >= 2
@@ -90,12 +74,13 @@ def regularised_l2(
 
     >>> import numpy as np
     >>> from qnsolve.subproblem.regularised_l2 import regularised_l2
-    >>> step = regularised_l2(np.array([1.0]), 0.0, np.array([-4.0]), 0.0, 0, weight=1.5)
+    >>> from qnsolve.subproblem.types import ReducedProblem
+    >>> problem = ReducedProblem.of(np.array([1.0]), np.array([-4.0]))
+    >>> step = regularised_l2(problem, weight=1.5)
     >>> print(f"{step.par[0]:.6f} {step.multiplier:.6f}")
     1.333333 2.000000
     """
-    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
-    r = len(eigenvalues)
+    lam, a = problem
     if power == 2.0:
         p, x, decrease = _shifted_system(lam, a, weight)
         nit, converged, hard_case = 0, True, False
@@ -104,24 +89,29 @@ def regularised_l2(
         unit, length = _units(lam, a, weight, power)
         # 1. Nothing to gain from the gradient, nor from the curvature.
         if length == 0.0:
-            return ReducedStep.zero(r)
+            return ReducedStep.zero(len(lam) - 1)
         if not np.isfinite(length):
-            return ReducedStep.unbounded(r, np.array([max(0.0, -float(lam.min()))]))
+            return _unbounded(lam, max(0.0, -float(lam.min())))
         with np.errstate(under="ignore", over="ignore"):
             p, x, decrease, nit, converged, hard_case = _scaled(
                 lam / unit, a / unit / length, weight / unit * length ** (power - 2.0), power
             )
             p, x, decrease = length * p, unit * x, unit * length * decrease * length
     if not np.isfinite(decrease):
-        return ReducedStep.unbounded(r, np.array([float(x)]))
-    return ReducedStep.of(
+        return _unbounded(lam, float(x))
+    return ReducedStep(
         p,
         np.array([float(x)]),
-        decrease,
+        float(decrease),
         hard_case=hard_case,
         nit=nit,
         status=SubproblemStatus.SOLVED if converged else SubproblemStatus.ITERATION_LIMIT,
     )
+
+
+def _unbounded(lam: np.ndarray, x: float) -> ReducedStep:
+    status = SubproblemStatus.UNBOUNDED
+    return ReducedStep(np.zeros_like(lam), np.array([x]), 0.0, status=status)
 
 
 def _units(lam: np.ndarray, a: np.ndarray, weight: float, power: float) -> tuple[float, float]:

@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import ReducedStep, with_complement
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 
-def trust_region_shape_inf(
-    eigenvalues: np.ndarray,
-    gamma: float,
-    a_par: np.ndarray,
-    norm_perp: float,
-    complement_dim: int,
-    radius: float,
-) -> ReducedStep:
+def trust_region_shape_inf(problem: ReducedProblem, radius: float) -> ReducedStep:
     r"""Minimise a quadratic over the (P, inf) region, in closed form.
 
     .. math::
@@ -25,15 +18,7 @@ def trust_region_shape_inf(
 
     Parameters
     ----------
-    eigenvalues : ndarray, shape (r,)
-    gamma : float
-        Eigenvalue on the complement.
-    a_par : ndarray, shape (r,)
-        Gradient on the eigenvectors.
-    norm_perp : float, >= 0
-        Length of the gradient's part in the complement.
-    complement_dim : int
-        Dimension of the complement; at 0 gamma does not take part.
+    problem : ReducedProblem
     radius : float, > 0
         Delta, for each component on an eigenvector and for the length in the complement.
 
@@ -58,7 +43,7 @@ def trust_region_shape_inf(
     J. J. Brust, O. Burdakov, J. B. Erway, R. F. Marcia, "Algorithm 1030: SC-SR1", ACM Trans. Math.
     Softw. 48 (2022), section 3.
     """
-    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lam, a = problem
     size = np.abs(a)
     with np.errstate(over="ignore"):
         there = lam * radius
@@ -73,7 +58,7 @@ def trust_region_shape_inf(
         decrease = 0.5 * float((size + excess) @ np.abs(v))
         multipliers = excess / radius
     hard = (a == 0.0) & (lam < 0.0)
-    return ReducedStep.of(
+    return ReducedStep(
         v,
         multipliers,
         decrease,
@@ -82,14 +67,7 @@ def trust_region_shape_inf(
     )
 
 
-def trust_region_shape_2(
-    eigenvalues: np.ndarray,
-    gamma: float,
-    a_par: np.ndarray,
-    norm_perp: float,
-    complement_dim: int,
-    radius: float,
-) -> ReducedStep:
+def trust_region_shape_2(problem: ReducedProblem, radius: float) -> ReducedStep:
     r"""Minimise a quadratic over the (P, 2) region: a ball in the eigenvectors, one off them.
 
     .. math::
@@ -99,8 +77,7 @@ def trust_region_shape_2(
 
     Parameters
     ----------
-    eigenvalues, gamma, a_par, norm_perp, complement_dim
-        As in :func:`trust_region_shape_inf`.
+    problem : ReducedProblem
     radius : float, > 0
         Delta, for both lengths.
 
@@ -123,16 +100,11 @@ def trust_region_shape_2(
     J. J. Brust, O. Burdakov, J. B. Erway, R. F. Marcia, "Algorithm 1030: SC-SR1", ACM Trans. Math.
     Softw. 48 (2022), section 3.
     """
-    none = np.empty(0)
-    par = (
-        trust_region_l2(eigenvalues, 0.0, a_par, 0.0, 0, radius)
-        if len(eigenvalues)
-        else ReducedStep.zero(0)
-    )
-    perp = trust_region_shape_inf(none, gamma, none, norm_perp, complement_dim, radius)
-    return ReducedStep.of(
+    par = trust_region_l2(problem.on_eigenvectors, radius)
+    perp = trust_region_shape_inf(problem.on_complement, radius)
+    return ReducedStep(
         np.append(par.par, perp.perp),
-        np.array([par.multiplier, perp.multiplier]),
+        np.append(par.multipliers, perp.multipliers),
         par.decrease + perp.decrease,
         on_boundary=par.on_boundary or perp.on_boundary,
         hard_case=par.hard_case or perp.hard_case,
@@ -141,14 +113,7 @@ def trust_region_shape_2(
     )
 
 
-def cubic_shape(
-    eigenvalues: np.ndarray,
-    gamma: float,
-    a_par: np.ndarray,
-    norm_perp: float,
-    complement_dim: int,
-    weight: float,
-) -> ReducedStep:
+def cubic_shape(problem: ReducedProblem, weight: float) -> ReducedStep:
     r"""Minimise a quadratic plus a shape-changing cubic, in closed form.
 
     .. math::
@@ -158,8 +123,7 @@ def cubic_shape(
 
     Parameters
     ----------
-    eigenvalues, gamma, a_par, norm_perp, complement_dim
-        As in :func:`trust_region_shape_inf`.
+    problem : ReducedProblem
     weight : float, > 0
         w.
 
@@ -187,7 +151,7 @@ def cubic_shape(
     A. Ranganath, M. Singhal, R. Marcia, "Symmetric rank-one quasi-Newton methods for deep learning
     using cubic regularization", arXiv 2502.12298.
     """
-    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lam, a = problem
     size = np.abs(a)
     root = np.hypot(lam, 2.0 * np.sqrt(weight) * np.sqrt(size))
     bending, rising = lam < 0.0, (lam >= 0.0) & (size > 0.0)
@@ -199,6 +163,7 @@ def cubic_shape(
         multipliers = weight * t
         decrease = float(size @ t) / 2.0 + float((multipliers * t) @ t) / 6.0
     if not np.isfinite(decrease):
-        return ReducedStep.unbounded(len(eigenvalues), multipliers)
+        status = SubproblemStatus.UNBOUNDED
+        return ReducedStep(np.zeros_like(v), multipliers, 0.0, status=status)
     hard = bending & (a == 0.0)
-    return ReducedStep.of(v, multipliers, decrease, hard_case=bool(hard.any()))
+    return ReducedStep(v, multipliers, decrease, hard_case=bool(hard.any()))

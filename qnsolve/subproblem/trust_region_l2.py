@@ -7,20 +7,13 @@ import math
 import numpy as np
 
 from qnsolve.subproblem.secular import boundary_shift
-from qnsolve.subproblem.types import ReducedStep, SubproblemStatus, with_complement
+from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 LARGEST_QUOTIENT = 1e300
 """Bound on the quotients of a division that cannot overflow."""
 
 
-def trust_region_l2(
-    eigenvalues: np.ndarray,
-    gamma: float,
-    a_par: np.ndarray,
-    norm_perp: float,
-    complement_dim: int,
-    radius: float,
-) -> ReducedStep:
+def trust_region_l2(problem: ReducedProblem, radius: float) -> ReducedStep:
     r"""Minimise a quadratic over an l2 ball, in the eigenvector coordinates of its matrix.
 
     .. math::
@@ -32,15 +25,7 @@ def trust_region_l2(
 
     Parameters
     ----------
-    eigenvalues : ndarray, shape (r,)
-    gamma : float
-        Eigenvalue on the complement.
-    a_par : ndarray, shape (r,)
-        Gradient on the eigenvectors.
-    norm_perp : float, >= 0
-        Length of the gradient's part in the complement.
-    complement_dim : int
-        Dimension of the complement; at 0 gamma does not take part.
+    problem : ReducedProblem
     radius : float, > 0
         Delta.
 
@@ -71,14 +56,14 @@ def trust_region_l2(
     J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput. 4
     (1983).
     """
-    lam, a = with_complement(eigenvalues, gamma, a_par, norm_perp, complement_dim)
+    lam, a = problem
     lowest = float(lam.min())
     # 1. The unconstrained minimiser, if it lies inside.
     if lowest >= 0.0:
         p, length = _least_norm_solution(lam, a)
         if length <= radius:
             # vdot never warns of an overflow.
-            return ReducedStep.of(p, np.zeros(1), 0.5 * float(np.vdot(np.abs(a), np.abs(p))))
+            return ReducedStep(p, np.zeros(1), 0.5 * float(np.vdot(np.abs(a), np.abs(p))))
 
     # Otherwise in units in which the radius is 1 and the largest curvature or gradient is 1.
     largest = max(float(lam.max()), -lowest)
@@ -107,7 +92,7 @@ def trust_region_l2(
     sigma = lowest + delta
     squares = p * p
     decrease = 0.5 * float((base + delta) @ squares) + 0.5 * sigma * float(squares.sum())
-    return ReducedStep.of(
+    return ReducedStep(
         radius * p,
         np.array([unit * sigma]),
         size * decrease * radius if decrease else 0.0,

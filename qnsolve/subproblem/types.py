@@ -1,10 +1,11 @@
-"""What a subproblem solver returns, in reduced coordinates and to the user."""
+"""What a subproblem solver is given, and what it returns: r + 1 numbers each."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +22,54 @@ class SubproblemStatus(Enum):
     NONFINITE = "a product was not finite; the step uses those before it"
 
 
-@dataclass(frozen=True)
-class ReducedStep:
-    """A minimiser in the r+1 coordinates of a partial spectrum.
+class ReducedProblem(NamedTuple):
+    r"""The model :math:`a^T v + \tfrac12 v^T \Lambda v` in the r + 1 coordinates of a spectrum.
+
+    The first r are those on the eigenvectors.  The last is the one along the gradient's part in the
+    complement: nothing is to be gained anywhere else there.
 
     Attributes
     ----------
-    par : ndarray, shape (r,)
-        Components on the eigenvectors.
-    perp : float
-        Component along g_perp / ||g_perp||, or along any unit vector of the complement where g_perp
-        is zero.
+    curvatures : ndarray, shape (r + 1,)
+        :math:`\lambda_1, \dots, \lambda_r, \gamma`.  Without a complement the last is 0.
+    slopes : ndarray, shape (r + 1,)
+        U'g and then :math:`\|g_\perp\| \ge 0`, 0 without a complement.
+    """
+
+    curvatures: np.ndarray
+    slopes: np.ndarray
+
+    @classmethod
+    def of(
+        cls, eigenvalues: np.ndarray, par: np.ndarray, gamma: float = 0.0, norm_perp: float = 0.0
+    ) -> ReducedProblem:
+        """Return the problem of a spectrum and a gradient; without `gamma`, of no complement."""
+        r = len(eigenvalues)
+        curvatures, slopes = np.empty(r + 1), np.empty(r + 1)
+        curvatures[:r], curvatures[r] = eigenvalues, gamma
+        slopes[:r], slopes[r] = par, norm_perp
+        return cls(curvatures, slopes)
+
+    @property
+    def on_eigenvectors(self) -> ReducedProblem:
+        """The problem without the complement."""
+        return ReducedProblem.of(self.curvatures[:-1], self.slopes[:-1])
+
+    @property
+    def on_complement(self) -> ReducedProblem:
+        """The problem without the eigenvectors."""
+        return ReducedProblem(self.curvatures[-1:], self.slopes[-1:])
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedStep:
+    """A minimiser in the r + 1 coordinates of a partial spectrum.
+
+    Attributes
+    ----------
+    v : ndarray, shape (r + 1,)
+        Components on the eigenvectors; and along g_perp / ||g_perp||, or along any unit vector of
+        the complement where g_perp is zero.
     multipliers : ndarray
         One for each block of the norm: a single sigma for the l2 norm, one for the eigenvectors and
         one for the complement, or one an eigenvector and the last for the complement.
@@ -44,40 +82,30 @@ class ReducedStep:
     status : SubproblemStatus
     """
 
-    par: np.ndarray
-    perp: float
+    v: np.ndarray
     multipliers: np.ndarray
     decrease: float
-    on_boundary: bool
-    hard_case: bool
-    nit: int
-    status: SubproblemStatus
+    on_boundary: bool = False
+    hard_case: bool = False
+    nit: int = 0
+    status: SubproblemStatus = SubproblemStatus.SOLVED
 
     @classmethod
-    def of(
-        cls,
-        v: np.ndarray,
-        multipliers: np.ndarray,
-        decrease: float,
-        *,
-        on_boundary: bool = False,
-        hard_case: bool = False,
-        nit: int = 0,
-        status: SubproblemStatus = SubproblemStatus.SOLVED,
+    def zero(
+        cls, r: int, status: SubproblemStatus = SubproblemStatus.SOLVED, blocks: int = 1
     ) -> ReducedStep:
-        """Return the step with the r + 1 coordinates `v`, the last of them off the eigenvectors."""
-        perp, decrease = float(v[-1]), float(decrease)
-        return cls(v[:-1], perp, multipliers, decrease, on_boundary, hard_case, nit, status)
+        """Return the zero step: of the zero model, or where there is no minimiser."""
+        return cls(np.zeros(r + 1), np.zeros(blocks), 0.0, status=status)
 
-    @classmethod
-    def zero(cls, r: int) -> ReducedStep:
-        """Return the zero step, the minimiser of the zero model."""
-        return cls.of(np.zeros(r + 1), np.zeros(1), 0.0)
+    @property
+    def par(self) -> np.ndarray:
+        """Components on the eigenvectors."""
+        return self.v[:-1]
 
-    @classmethod
-    def unbounded(cls, r: int, multipliers: np.ndarray) -> ReducedStep:
-        """Return the zero step of a model without a finite minimiser."""
-        return cls.of(np.zeros(r + 1), multipliers, 0.0, status=SubproblemStatus.UNBOUNDED)
+    @property
+    def perp(self) -> float:
+        """The component in the complement."""
+        return float(self.v[-1])
 
     @property
     def multiplier(self) -> float:
@@ -88,59 +116,4 @@ class ReducedStep:
     @property
     def length(self) -> float:
         """||s||_2."""
-        return math.hypot(*self.par.tolist(), self.perp)
-
-
-def with_complement(
-    eigenvalues: np.ndarray, gamma: float, a_par: np.ndarray, norm_perp: float, complement_dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the r + 1 curvatures and slopes of a model in reduced coordinates.
-
-    Without a complement the last of each is 0: a coordinate in which nothing is to be gained.
-    """
-    r = len(eigenvalues)
-    lam, a = np.empty(r + 1), np.empty(r + 1)
-    lam[:r], a[:r] = eigenvalues, a_par
-    lam[r], a[r] = (gamma, norm_perp) if complement_dim else (0.0, 0.0)
-    return lam, a
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """How far a step is from satisfying the optimality conditions of its subproblem.
-
-    The conditions are ``(B + C) s = -g`` with B + C positive semidefinite, where C multiplies each
-    block of the norm (all of s in the l2 norm) by that block's multiplier sigma >= 0, and
-    ``sigma (Delta - ||block||) = 0`` in a trust region, ``sigma = w ||block||^(q-2)`` with a
-    regulariser.  All figures are dimensionless: ||B|| stands for the larger of the norm of B and
-    |gamma|, of which B is made, and sigma without index for the largest multiplier.  The first
-    three are infinitely bad where there is nothing to certify: the zero step that stands for the
-    minimiser of an unbounded model, and a matrix whose products are not finite.
-
-    Attributes
-    ----------
-    stationarity : float
-        ``||(B + C) s + g|| / (||g|| + (||B|| + sigma) ||s||)``.
-    complementarity : float
-        The largest ``sigma_b / (||B|| + sigma) * | ||block b|| - Delta | / Delta``; with a
-        regulariser ``|sigma_b - w ||block b||^(q-2)| / (||B|| + sigma)``.
-    min_eig : float
-        Smallest eigenvalue of ``B + C`` over ``||B|| + sigma``: not below -eps.
-    feasibility : float
-        ``max(0, ||block|| / Delta - 1)`` of the longest block; 0 with a regulariser.
-    """
-
-    stationarity: float
-    complementarity: float
-    min_eig: float
-    feasibility: float
-
-    @classmethod
-    def of_nothing(cls, feasibility: float = 0.0) -> Certificate:
-        """Return the certificate of a step that satisfies no condition but, perhaps, the bound."""
-        return cls(np.inf, np.inf, -np.inf, feasibility)
-
-    @property
-    def worst(self) -> float:
-        """The largest violation of the four."""
-        return max(self.stationarity, self.complementarity, self.feasibility, -self.min_eig)
+        return math.hypot(*self.v.tolist())

@@ -31,7 +31,8 @@ from qnsolve.solvers.hessian import Hessian
 from qnsolve.solvers.local_model import EuclideanNorm, LocalModel
 from qnsolve.solvers.weight import Along, interpolated_weight
 from qnsolve.subproblem.regularised_l2 import regularised_l2
-from qnsolve.subproblem.steihaug import steihaug_cg
+from qnsolve.subproblem.types import ReducedProblem
+from qnsolve.krylov.steihaug import steihaug_cg
 from tests.robustness.cases import METHODS, minimize
 from tests.solvers.test_arc import GOOD, POOR
 
@@ -87,7 +88,7 @@ def test_gradient_beside_a_curvature_at_the_end_of_the_range():
 
 
 def test_cubic_model_with_a_gradient_beyond_the_range():
-    step = regularised_l2(np.array([-5e103]), 0.0, np.array([np.inf]), 0.0, 0, weight=1e105)
+    step = regularised_l2(ReducedProblem.of([-5e103], [np.inf]), weight=1e105)
     assert step.status is SubproblemStatus.UNBOUNDED and step.decrease == 0.0
 
 

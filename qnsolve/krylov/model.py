@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
 from qnsolve.comm import Comm
+from qnsolve.krylov.products import Operator, Steps, answered
 from qnsolve.norms import DiagonalNorm
-from qnsolve.subproblem.lanczos import Operator
-from qnsolve.subproblem.regularised_l2 import regularised_l2
-from qnsolve.subproblem.trust_region_l2 import trust_region_l2
-from qnsolve.subproblem.types import Certificate, ReducedStep, SubproblemStatus
+from qnsolve.subproblem.certificate import Certificate, certificate_of, measured_on
+from qnsolve.subproblem.regions import Term, TrustRegion
+from qnsolve.subproblem.types import ReducedProblem, SubproblemStatus
 
-
-@dataclass(frozen=True)
-class Ball:
-    """The step is at most `radius` long."""
-
-    radius: float
-
-    def minimise(self, eigenvalues: np.ndarray, a: np.ndarray) -> ReducedStep:
-        return trust_region_l2(eigenvalues, 0.0, a, 0.0, 0, self.radius)
-
-    def complementarity(self, sigma: float, length: float, curvature: float) -> float:
-        return sigma / curvature * abs(length / self.radius - 1.0) if sigma else 0.0
-
-    def infeasibility(self, length: float) -> float:
-        return max(0.0, length / self.radius - 1.0)
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """The model is raised by ``weight / power * length**power``."""
-
-    weight: float
-    power: float
-
-    def minimise(self, eigenvalues: np.ndarray, a: np.ndarray) -> ReducedStep:
-        return regularised_l2(eigenvalues, 0.0, a, 0.0, 0, self.weight, self.power)
-
-    def complementarity(self, sigma: float, length: float, curvature: float) -> float:
-        error = abs(sigma - self.weight * length ** (self.power - 2.0))
-        return error / curvature if error else 0.0
-
-    def infeasibility(self, length: float) -> float:
-        return 0.0
+LARGEST_RADIUS = 0.5
+"""Share of the largest number of the dtype that a vector can be long without a rounding beyond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +29,17 @@ class KrylovModel:
     gradient : array, shape (n,)
     operator : Operator
         The matrix, with a count of the products.
-    term : Ball or Penalty
-        What keeps the step short.
+    term : TrustRegion or Regularisation
+        What keeps the step short, in the l2 norm.
     """
 
     gradient: Array
     operator: Operator
-    term: Ball | Penalty
+    term: Term
 
     @classmethod
     def checked(
-        cls,
-        g: Array,
-        hessp: Callable[[Array], Array],
-        norm: DiagonalNorm | None,
-        term: Ball | Penalty,
-        comm: Comm | None = None,
+        cls, g: Array, norm: DiagonalNorm | None, term: Term, comm: Comm | None = None
     ) -> KrylovModel:
         """Return the model of a user's arguments, or raise TypeError or ValueError."""
         if not array_api_compat.is_array_api_obj(g):
@@ -88,44 +52,47 @@ class KrylovModel:
         space = VectorSpace.of(g, comm)
         if not np.isfinite(space.norm_inf(g)):
             raise ValueError("g has entries that are not finite")
-        if not callable(hessp):
-            raise TypeError(f"hessp must be callable, hessp(v) -> B v, got {type(hessp).__name__}")
         if norm is not None:
             if comm is not None:
                 norm = DiagonalNorm.of_slice(norm.d, space)
             _check_norm(norm, space)
-        operator = Operator(hessp, space, norm)
+        operator = Operator(space, norm)
         gradient = operator.scale(g)
         if not np.isfinite(space.norm(gradient)):
             raise ValueError("g is not finite, or too large, in the variables of the norm")
+        if isinstance(term, TrustRegion):
+            # No vector of the dtype leaves a larger region.
+            largest = LARGEST_RADIUS * float(xp.finfo(space.dtype).max)
+            term = replace(term, radius=min(term.radius, largest))
         return cls(gradient, operator, term)
 
     @property
     def space(self) -> VectorSpace:
         return self.operator.space
 
-    def certify(self, step: Array, sigma: float, ritz: np.ndarray) -> Certificate:
+    def certify(self, step: Array, sigma: float, ritz: np.ndarray) -> Steps[Certificate]:
         """Return the residuals of the optimality conditions at a cost of one product."""
-        space, operator = self.space, self.operator
+        space, operator, gradient = self.space, self.operator, self.gradient
         p = operator.unscale(step)
         length = space.norm(p)
-        product = operator(p)
+        product = yield from operator.product(p)
         if not ritz.size:
             # Nothing is known of B yet: any Rayleigh quotient bounds its least eigenvalue.
             v = random_unit_vector(space, np.random.default_rng(0))
-            quotient = operator(v)
+            quotient = yield from operator.product(v)
             ritz = np.array([np.nan if quotient is None else space.dot(v, quotient)])
         if product is None or np.isnan(ritz).any():
-            return Certificate.of_nothing(self.term.infeasibility(length))
-        curvature = float(np.abs(ritz).max()) + sigma
-        size = space.norm(self.gradient) + curvature * length
-        residual = space.norm(product + sigma * p + self.gradient)
-        return Certificate(
-            stationarity=residual / size if size else 0.0,
-            complementarity=self.term.complementarity(sigma, length, curvature),
-            min_eig=(float(ritz.min()) + sigma) / curvature if curvature else 0.0,
-            feasibility=self.term.infeasibility(length),
-        )
+            return Certificate.of_nothing(self.term.infeasibility(np.array([length])))
+        with np.errstate(over="ignore", invalid="ignore"):
+            residual = space.norm(product + sigma * p + gradient)
+            steepness = space.norm(gradient)
+            v, left, shifts = np.array([length]), np.array([residual]), np.array([sigma])
+            terms = space.xp.abs(product)
+            measured = measured_on(space, v, shifts, left, p, product, gradient, terms)
+        # The least curvature that is known, and the whole slope, in one coordinate.
+        problem = ReducedProblem(np.array([ritz.min()]), np.array([steepness]))
+        scale = float(np.abs(ritz).max())
+        return certificate_of(self.term, problem, shifts, measured, scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +120,8 @@ class KrylovResult:
     ritz : ndarray
         Smallest and largest curvature of the matrix on the space searched, relative to the norm;
         empty where no product was made.
+    hessp : callable or None
+        The products that the solver was called with; None where a loop answered for them.
     """
 
     step: Array
@@ -164,6 +133,14 @@ class KrylovResult:
     status: SubproblemStatus
     model: KrylovModel = field(repr=False)
     ritz: np.ndarray = field(repr=False)
+    hessp: Callable[[Array], Array] | None = field(default=None, repr=False)
+
+    @classmethod
+    def by_products(
+        cls, steps: Steps[KrylovResult], hessp: Callable[[Array], Array]
+    ) -> KrylovResult:
+        """Return the result of `steps`, its products and those of its certificate by `hessp`."""
+        return replace(answered(steps, hessp), hessp=hessp)
 
     def certificate(self) -> Certificate:
         r"""Return the residuals of the optimality conditions, measured on the step itself.
@@ -177,15 +154,26 @@ class KrylovResult:
             model is the error of :math:`\sigma = w \|s\|_A^{p-2}` over :math:`b + \sigma`.
             ``min_eig`` takes the *smallest Ritz value* in place of the smallest eigenvalue of B.
             It is an upper bound: a negative one proves that the step is no global minimiser, one
-            that is not negative proves nothing about directions outside of the space searched.
+            that is not negative proves nothing about directions outside of the space searched.  So
+            it is with ``gap``, which takes all of the residual to lie along that least curvature.
+
+        Raises
+        ------
+        TypeError
+            If the result has no `hessp`.
 
         Notes
         -----
         Costs one product with B, and one more if none was made yet.
         """
+        return answered(self.certificate_steps(), self.hessp)
+
+    def certificate_steps(self) -> Steps[Certificate]:
+        """Return the generator behind :meth:`certificate`, which asks for its products."""
         if self.status is SubproblemStatus.UNBOUNDED:
             return Certificate.of_nothing()
-        return self.model.certify(self.step, float(self.multipliers[0]), self.ritz)
+        sigma = float(self.multipliers[0])
+        return (yield from self.model.certify(self.step, sigma, self.ritz))
 
 
 def random_unit_vector(space: VectorSpace, rng: np.random.Generator) -> Array:

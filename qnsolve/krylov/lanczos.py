@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal, eigvalsh_tridiagonal
 
 from qnsolve.array import Array, VectorSpace, set_row
-from qnsolve.norms import DiagonalNorm
+from qnsolve.krylov.products import Operator, Steps
 
 BREAKDOWN = 8.0
 """Length of a residual, in roundings of a product with B, at which it is nothing but rounding."""
@@ -24,51 +23,6 @@ LARGEST_PRODUCT = float(np.finfo(np.float64).max * np.finfo(np.float64).eps)
 
 FIRST_ROWS = 16
 """Rows of the first block of basis vectors; each next one is twice as large."""
-
-
-class Operator:
-    r"""The matrix :math:`A^{-1/2} B A^{-1/2}`: B in the variables in which an ellipsoid is a ball.
-
-    Parameters
-    ----------
-    hessp : callable
-        ``hessp(v) -> B v``.  It gets a vector of its own each time, and may keep or change it.
-    space : VectorSpace
-    norm : DiagonalNorm or None
-        None is A = I.
-    """
-
-    def __init__(
-        self, hessp: Callable[[Array], Array], space: VectorSpace, norm: DiagonalNorm | None
-    ) -> None:
-        self._hessp, self.space, self._norm = hessp, space, norm
-        self.count = 0
-
-    def __call__(self, v: Array) -> Array | None:
-        """Return the product with `v`, or None if it is not finite."""
-        self.count += 1
-        xp = self.space.xp
-        product = self._hessp(xp.asarray(v, copy=True) if self._norm is None else self.scale(v))
-        shape = getattr(product, "shape", None)
-        if shape is None or tuple(shape) != (self.space.length,):
-            found = type(product).__name__ if shape is None else f"shape {tuple(shape)}"
-            raise ValueError(
-                f"hessp must return an array of shape ({self.space.length},), got {found}"
-            )
-        if product.dtype != self.space.dtype:
-            if not xp.isdtype(product.dtype, ("integral", "real floating")):
-                raise TypeError(f"hessp must return real numbers, got dtype {product.dtype}")
-            product = xp.astype(product, self.space.dtype)
-        product = self.scale(product)
-        return product if np.isfinite(self.space.norm_inf(product)) else None
-
-    def scale(self, v: Array) -> Array:
-        """Return A^{-1/2} v."""
-        return v if self._norm is None else self._norm.from_ball(v)
-
-    def unscale(self, v: Array) -> Array:
-        """Return A^{1/2} v."""
-        return v if self._norm is None else self._norm.to_ball(v)
 
 
 class Basis:
@@ -216,23 +170,30 @@ class BandLanczos:
             return self._space.zeros(self._space.length)
         return self._space.combine(y, self._basis.rows)
 
-    def start(self, v: Array) -> bool:
+    def product(self, y: np.ndarray) -> Array:
+        """Return B Q y, from the products made so far; right where Q is not orthonormal too."""
+        product = self.lift(self.H @ y)
+        for f in self.open.values():
+            product = product + float(y[f.index]) * f.vector
+        return product
+
+    def start(self, v: Array) -> Steps[bool]:
         """Begin a chain at the part of `v` off the basis; False if its product is out of range."""
         length = self._space.norm(v)
         if self.size:
             v, length = self._basis.off_span(v)
         return self._append(v / length, max(self.chains, default=-1) + 1, None)
 
-    def extend(self, chain: int) -> bool:
+    def extend(self, chain: int) -> Steps[bool]:
         """Add the next vector of an open chain; False if its product is out of range."""
         source = self.open[chain]
         if not math.isfinite(source.norm):
             return False
-        return self._append(source.vector / source.norm, chain, source)
+        return (yield from self._append(source.vector / source.norm, chain, source))
 
-    def _append(self, q: Array, chain: int, source: Residual | None) -> bool:
+    def _append(self, q: Array, chain: int, source: Residual | None) -> Steps[bool]:
         space, k = self._space, self.size
-        product = self._operator(q)
+        product = yield from self._operator.product(q)
         length = math.inf if product is None else space.norm(product)
         if product is None or not length <= LARGEST_PRODUCT:
             return False

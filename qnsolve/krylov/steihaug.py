@@ -10,17 +10,15 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 from qnsolve.array import Array
 from qnsolve.comm import Comm
+from qnsolve.krylov.model import KrylovModel, KrylovResult
+from qnsolve.krylov.products import Steps
 from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem.arguments import (
     checked_count,
     checked_positive,
     checked_tolerance,
 )
-from qnsolve.subproblem.krylov_model import (
-    Ball,
-    KrylovModel,
-    KrylovResult,
-)
+from qnsolve.subproblem.regions import TrustRegion
 from qnsolve.subproblem.types import SubproblemStatus
 
 LEAST_UNIT = 5e-324
@@ -98,18 +96,41 @@ def steihaug_cg(
     Examples
     --------
     >>> import numpy as np
-    >>> from qnsolve.subproblem.steihaug import steihaug_cg
+    >>> from qnsolve.krylov.steihaug import steihaug_cg
     >>> result = steihaug_cg(np.array([3.0, 4.0]), lambda v: -v, radius=2.0)
     >>> result.decrease, result.on_boundary, result.status.name
     (12.0, True, 'APPROXIMATE')
     """
-    radius = checked_positive(radius, "radius")
-    model = KrylovModel.checked(g, hessp, norm, Ball(radius), comm)
-    space, operator = model.space, model.operator
-    tol = checked_tolerance(tol, space)
-    maxiter = checked_count(maxiter, "maxiter", PRODUCTS * space.size, low=1)
+    steps = steihaug_steps(g, radius, norm=norm, tol=tol, maxiter=maxiter, comm=comm)
+    return KrylovResult.by_products(steps, hessp)
 
-    # 0. In the variables of the ball, and in units in which radius and gradient are 1.
+
+def steihaug_steps(
+    g: Array,
+    radius: float,
+    *,
+    norm: DiagonalNorm | None = None,
+    tol: float | None = None,
+    maxiter: int | None = None,
+    comm: Comm | None = None,
+) -> Steps[KrylovResult]:
+    """Return the generator behind :func:`steihaug_cg`: it yields v and receives B v.
+
+    The arguments, all but the products, are those of :func:`steihaug_cg`, and are checked in the
+    call.
+    """
+    term = TrustRegion(checked_positive(radius, "radius"))
+    model = KrylovModel.checked(g, norm, term, comm)
+    tol = checked_tolerance(tol, model.space)
+    maxiter = checked_count(maxiter, "maxiter", PRODUCTS * model.space.size, low=1)
+    assert isinstance(model.term, TrustRegion)
+    return _steps(model, model.term.radius, tol, maxiter)
+
+
+def _steps(model: KrylovModel, radius: float, tol: float, maxiter: int) -> Steps[KrylovResult]:
+    space, operator = model.space, model.operator
+    # 0. In the variables of the ball, and in units in which radius and gradient are 1; but s is in
+    #    its own unit, for in that of a large radius it might be below the range of the dtype.
     steepness = space.norm(model.gradient)
     unit = max(steepness / radius, LEAST_UNIT) if steepness else 1.0
     s, r = space.zeros(space.length), model.gradient / (steepness or 1.0)
@@ -118,7 +139,7 @@ def steihaug_cg(
     ss, sd, dd = 0.0, 0.0, rr
     # Below rounding the recurrence for r goes on to fall, but has nothing to do with B s + g.
     wanted = max(tol, space.eps)
-    decrease, beta, on_boundary = 0.0, 0.0, False
+    decrease, slope, beta, on_boundary = 0.0, 0.0, 0.0, False
     status = SubproblemStatus.APPROXIMATE
     pivots: list[float] = []
     ratios: list[float] = []
@@ -127,7 +148,7 @@ def steihaug_cg(
         if operator.count >= maxiter:
             status = SubproblemStatus.PRODUCT_LIMIT
             break
-        Bd = operator(d)
+        Bd = yield from operator.product(d)
         curvature = math.nan if Bd is None else space.dot(d, Bd) / unit
         if Bd is None or not math.isfinite(curvature):
             status = SubproblemStatus.NONFINITE
@@ -139,14 +160,19 @@ def steihaug_cg(
         alpha = rr / curvature if curvature > 0.0 else math.inf
         longer = ss + alpha * (2.0 * sd + alpha * dd)
         if not longer < 1.0:
-            alpha = min(alpha, _to_boundary(space.dot(s, s), space.dot(s, d), space.dot(d, d)))
+            part = s / radius
+            alpha = min(
+                alpha, _to_boundary(space.dot(part, part), space.dot(part, d), space.dot(d, d))
+            )
             on_boundary = True
-        s = s + alpha * d
+        # Both factors are in the range of the dtype.
+        s = s + (radius * (alpha * d) if alpha > 1.0 else (alpha * radius) * d)
         # g's + s'Bs / 2 falls by alpha rr - alpha^2 d'Bd / 2, and alpha d'Bd is at most rr.
         decrease += 0.5 * alpha * (rr + max(0.0, rr - alpha * curvature))
         if on_boundary:
             # Far out B s may be too large for the dtype of the vectors: s'r from numbers alone.
-            slope = unit * space.dot(s, r) + alpha * space.dot(s, Bd)
+            part = s / radius
+            slope = unit * space.dot(part, r) + alpha * space.dot(part, Bd)
             break
         with np.errstate(over="ignore", invalid="ignore"):
             r = r + (alpha / unit) * Bd
@@ -160,17 +186,16 @@ def steihaug_cg(
         ss, sd, dd = longer, beta * (sd + alpha * dd), rr + beta * beta * dd
         d = beta * d - r
 
-    if not on_boundary:
-        slope = unit * space.dot(s, r)
     length = space.norm(s)
-    if length > 1.0:
-        # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
-        s, on_boundary = s / length, True
-    sigma = max(0.0, -slope) if on_boundary else 0.0
+    if length > radius:
+        if not on_boundary:
+            # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
+            slope, on_boundary = unit * space.dot(s / radius, r), True
+        s = s * (radius / length)
+    sigma = max(0.0, -slope)
     with np.errstate(over="ignore", invalid="ignore"):
         ritz = unit * _extreme_ritz_values(np.array(pivots), np.array(ratios))
-        # A radius may be beyond the dtype of s.
-        step = operator.scale(radius * s)
+        step = operator.scale(s)
     return KrylovResult(
         step=step,
         decrease=steepness * decrease * radius,

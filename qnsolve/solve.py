@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from operator import matmul
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.krylov.gltr import gltr, lanczos_cubic
+from qnsolve.krylov.model import KrylovResult
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.scaled import ScaledMatrix
-from qnsolve.subproblem.arguments import checked_positive, checked_power
-from qnsolve.subproblem.krylov import KrylovResult, gltr, lanczos_cubic
+from qnsolve.subproblem.arguments import checked_name, checked_positive, checked_power
 from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult, space_of
 from qnsolve.subproblem.regions import REGULARISATIONS, TRUST_REGIONS
 
@@ -88,7 +90,7 @@ def solve_trs(
     True
     """
     radius = checked_positive(radius, "radius")
-    g, B = checked_problem(g, B, norm, tuple(TRUST_REGIONS))
+    g, B = checked_problem(g, B, norm, TRUST_REGIONS)
     known = in_metric(B, norm)
     name, metric = ("l2", norm) if isinstance(norm, DiagonalNorm) else (norm, None)
     if known is None:
@@ -162,7 +164,7 @@ def solve_cubic(
     """
     weight = checked_positive(weight, "weight")
     power = checked_power(power, norm)
-    g, B = checked_problem(g, B, norm, tuple(REGULARISATIONS))
+    g, B = checked_problem(g, B, norm, REGULARISATIONS)
     known = in_metric(B, norm)
     name, metric = ("l2", norm) if isinstance(norm, DiagonalNorm) else (norm, None)
     if known is None:
@@ -170,13 +172,10 @@ def solve_cubic(
     return QuadraticModel(g, known).regularised(weight, name, power)
 
 
-def checked_problem(g: Any, B: Any, norm: Any, names: tuple[str, ...]) -> tuple[Array, Matrix]:
+def checked_problem(g: Any, B: Any, norm: Any, names: Iterable[str]) -> tuple[Array, Matrix]:
     """Return g and B as a model takes them, or raise TypeError or ValueError."""
-    if isinstance(norm, str):
-        if norm not in names:
-            raise ValueError(f"norm must be one of {names} or a DiagonalNorm, got {norm!r}")
-    elif not isinstance(norm, DiagonalNorm):
-        raise TypeError(f"norm must be a name or a DiagonalNorm, got {type(norm).__name__}")
+    if not isinstance(norm, DiagonalNorm):
+        checked_name(norm, names)
     space = space_of(B)
     if space is None:
         B, space = np.array(B, dtype=float), VectorSpace.build(B.shape[0])

@@ -1,0 +1,1 @@
+"""Subproblems of a matrix that is known by its products with vectors."""
