@@ -23,7 +23,7 @@ from collections import defaultdict
 import numpy as np
 
 import qnsolve
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
+from tests.oracles.duality import cubic_bound, trust_region_bound
 
 CASES = ("random", "hard", "near hard", "in span")
 WELL_CONDITIONED = 1e4

@@ -44,9 +44,6 @@ PAGES = {
     "qnsolve.solvers.weight": "Rules for the weight",
     "qnsolve.solvers.first_step": "First steps",
     "qnsolve.solvers.adaptive_norm": "Norms that follow the gradients",
-    "qnsolve.subproblem.dense": "Dense solvers to read: the l2 norm",
-    "qnsolve.subproblem.dense_shape": "Dense solvers to read: other norms",
-    "qnsolve.subproblem.duality": "Lower bounds of a model",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 
