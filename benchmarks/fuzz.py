@@ -2,9 +2,9 @@
 
 A run is made from its seed alone::
 
-    python benchmarks/fuzz.py --runs 100000          # seeds 0 to 99,999, and a table
-    python benchmarks/fuzz.py --first 4711 --runs 1  # one of them again
-    python benchmarks/fuzz.py --presets              # published methods in place of random options
+    python -m benchmarks.fuzz --runs 100000          # seeds 0 to 99,999, and a table
+    python -m benchmarks.fuzz --first 4711 --runs 1  # one of them again
+    python -m benchmarks.fuzz --presets              # published methods in place of random options
 
 Checked of each: what is raised is the user's own; no iteration begins after maxfev, and none takes
 more evaluations than it may; x, fun and jac of the result belong together, are finite where they

@@ -39,7 +39,7 @@ LEAVES = {
     "qnsolve.problems",
     "qnsolve.parallel",
     "qnsolve.plotting",
-    "qnsolve.profiling",
+    "qnsolve.demo",
     "qnsolve.__main__",
     "qnsolve",
 }

@@ -27,7 +27,6 @@ PAGES = {
     "qnsolve.presets": "Presets",
     "qnsolve.problems": "Problems",
     "qnsolve.plotting": "Figures",
-    "qnsolve.profiling": "Profiling",
     "qnsolve.stochastic": "Training on batches",
     "qnsolve.stochastic.options": "Options of training",
     "qnsolve.stochastic.presets": "Presets of training",

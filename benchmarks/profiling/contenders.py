@@ -17,11 +17,11 @@ import numpy as np
 from scipy import optimize
 
 import qnsolve
+from benchmarks.profiling.measure import Meter
 from qnsolve import presets
 from qnsolve.methods import METHODS
 from qnsolve.norms import DiagonalNorm
 from qnsolve.presets import Preset
-from qnsolve.profiling.measure import Meter
 
 PRESETS = {name: value for name, value in vars(presets).items() if isinstance(value, Preset)}
 
