@@ -25,6 +25,7 @@ PAGES = {
     "qnsolve.verify": "Certificates",
     "qnsolve.options": "Options as classes",
     "qnsolve.presets": "Presets",
+    "qnsolve.published": "Parts of published methods",
     "qnsolve.problems": "Problems",
     "qnsolve.plotting": "Figures",
     "qnsolve.stochastic": "Training on batches",

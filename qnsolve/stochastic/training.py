@@ -15,7 +15,6 @@ import numpy as np
 from qnsolve.array import Array, VectorSpace
 from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
 from qnsolve.comm import Comm, agreed, as_comm, each
-from qnsolve.stochastic.author_code import AuthorSolver
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import (
     ResumableBatches,
@@ -46,9 +45,7 @@ METHODS: dict[str, type[StepOptions]] = {
 """Methods and their options."""
 
 
-def make_solver(
-    method: str = "hybrid-tr", **options: Any
-) -> ModelSolver | LineSearchSolver | AuthorSolver:
+def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | LineSearchSolver:
     """Return the solver of a method in step form.
 
     Parameters
@@ -59,7 +56,7 @@ def make_solver(
 
     Returns
     -------
-    ModelSolver, LineSearchSolver or AuthorSolver
+    ModelSolver or LineSearchSolver
         ``solver.init(x)`` returns a state, ``solver.step(state, value_and_grad)`` the next one and
         what was done.
 
@@ -78,8 +75,6 @@ def make_solver(
     checked = METHODS[method].from_user(options)
     if isinstance(checked, LineSearchStepOptions):
         return LineSearchSolver(checked)
-    if isinstance(checked, CubicStepOptions) and checked.author_code:
-        return AuthorSolver(checked)
     return ModelSolver(checked)
 
 
