@@ -11,7 +11,7 @@ precision every few iterations and prints the largest error seen of
 on an ill-conditioned quadratic (n = 1000), chained Rosenbrock (n = 100), logistic regression
 (n = 300) and a nonconvex sum of cosines and quartics (n = 500), in float64 and float32.
 
-    python benchmarks/drift.py
+    python -m benchmarks.drift
 """
 
 from __future__ import annotations

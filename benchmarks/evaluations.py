@@ -1,6 +1,6 @@
 """Evaluation counts of any methods and presets beside SciPy's L-BFGS-B on the named problems.
 
-    python benchmarks/evaluations.py [SOLVER ...] [--memory M] [--gtol 1e-5] [--markdown]
+    python -m benchmarks.evaluations [SOLVER ...] [--memory M] [--gtol 1e-5] [--markdown]
 
 SOLVER is a method with options, such as lsr1-tr or lsr1-arc:norm=l2:weight_rule=cgt, or the name of
 a preset, such as SC_SR1; lsr1-tr where none is given.  One evaluation is one call of fun, which

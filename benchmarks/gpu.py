@@ -1,6 +1,6 @@
 """Milliseconds of an iteration on a GPU, beside the bandwidth of the card and the two-pass floor.
 
-    python benchmarks/gpu.py [--libraries cupy torch] [--sizes 100000 ... 100000000] [--memory 10]
+    python -m benchmarks.gpu [--libraries cupy torch] [--sizes 100000 ... 100000000] [--memory 10]
 
 Every method runs on arrays of each library in float32 and float64.  Timed is what the solver does
 between the end of one evaluation and the beginning of the next, with the device synchronised at

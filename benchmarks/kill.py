@@ -1,6 +1,6 @@
 """Kill solves at random moments, go on from their checkpoints, compare with the unbroken run.
 
-Usage: python benchmarks/kill.py [--kills 200] [--seed 0]
+Usage: python -m benchmarks.kill [--kills 200] [--seed 0]
 
 A solve runs in a process of its own and writes its state every 1 to 4 iterations.  It gets SIGKILL
 after a random time and is started again, until it comes to its end; then the next method follows.

@@ -1,6 +1,6 @@
 """Large problems: evaluations and time of qnsolve beside SciPy's L-BFGS-B.
 
-    python benchmarks/large.py [--methods METHOD ...] [--memory 10] [--repeats 3] [--name REGEX]
+    python -m benchmarks.large [--methods METHOD ...] [--memory 10] [--repeats 3] [--name REGEX]
         [--min-n N] [--max-n N] [--markdown]
 
 A run ends where ||g||_inf <= 1e-5 min(1, ||g0||_inf).  Where the start's gradient is small, as of a
@@ -28,9 +28,9 @@ import numpy as np  # noqa: E402
 import scipy.optimize  # noqa: E402
 
 import qnsolve  # noqa: E402
+from benchmarks.profiling import table  # noqa: E402
 from qnsolve.interface import METHODS  # noqa: E402
 from qnsolve.problems import Problem, get_problem  # noqa: E402
-from qnsolve.profiling import table  # noqa: E402
 
 TOLERANCE = 1e-5
 BUDGET = 2000

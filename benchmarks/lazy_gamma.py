@@ -1,6 +1,6 @@
 """What a gamma that changes seldom costs lsr1-tr in evaluations.
 
-    python benchmarks/lazy_gamma.py [--max-n 120] [--stride 2] [--budget 1000] [--seconds 10]
+    python -m benchmarks.lazy_gamma [--max-n 120] [--stride 2] [--budget 1000] [--seconds 10]
         [--markdown]
 
 While gamma stays, L-SR1 needs only Psi = Y - gamma S: m stored vectors in place of 2m.  A change of
@@ -29,11 +29,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 import qnsolve
+from benchmarks.profiling import Objective, table
+from benchmarks.profiling.cutest import cutest
+from benchmarks.profiling.problem_sets import read_list
 from qnsolve.array import Array
 from qnsolve.methods import SOLVERS
-from qnsolve.profiling import Objective, table
-from qnsolve.profiling.cutest import cutest
-from qnsolve.profiling.problem_sets import read_list
 from qnsolve.quasi_newton.base import Judgement, UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks

@@ -1,6 +1,6 @@
 """Peak memory of the methods beyond what the objective itself takes, in vectors of length n.
 
-    python benchmarks/memory.py [--n 1000000] [--memory 10] [--iterations 40]
+    python -m benchmarks.memory [--n 1000000] [--memory 10] [--iterations 40]
 
 The objective is chained: a sum of squares with neighbours, written without temporaries beyond its
 gradient and one residual, and its own peak is measured alone, first.  tracemalloc sees every NumPy

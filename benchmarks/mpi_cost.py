@@ -1,6 +1,6 @@
 """What an iteration costs on MPI ranks, and a model of it in n, m and the number of ranks.
 
-    python benchmarks/mpi_cost.py [--ranks 1 2 4] [--sizes 10000 ... 1000000] [--memories 5 10 20]
+    python -m benchmarks.mpi_cost [--ranks 1 2 4] [--sizes 10000 ... 1000000] [--memories 5 10 20]
 
 Every case is launched by mpiexec.  Timed is what lsr1-tr does between the end of one evaluation and
 the beginning of the next, on every rank, the slowest of which counts.  The model is

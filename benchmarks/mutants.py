@@ -6,7 +6,7 @@ condition or a returned value can be changed, and on each change the tests that 
 the fastest first, until one fails.  A change that none of them notices has survived: a gap in the
 tests, or no change in what the code does.  Messages, annotations and docstrings are left alone.
 
-    python benchmarks/mutants.py --sample 170 --seed 0
+    python -m benchmarks.mutants --sample 170 --seed 0
 
 Needs pytest, hypothesis and coverage.  The first run takes some 200 seconds of processor time, a
 change that is noticed 2.

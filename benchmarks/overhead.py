@@ -1,6 +1,6 @@
 """What an iteration costs beyond the objective, beside L-BFGS-B and beside the memory's speed.
 
-    python benchmarks/overhead.py [--methods METHOD ...] [--memory 10] [--sizes N ...]
+    python -m benchmarks.overhead [--methods METHOD ...] [--memory 10] [--sizes N ...]
         [--dtypes float64 float32] [--repeats 5] [--compiled] [--torch] [--markdown]
         [--figure FILE]
 
@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 import scipy.optimize  # noqa: E402
 
 import qnsolve  # noqa: E402
-from qnsolve.profiling import table  # noqa: E402
+from benchmarks.profiling import table  # noqa: E402
 from qnsolve.solvers.matrices import build_psi  # noqa: E402
 
 SIZES = (10**2, 10**3, 10**4, 10**5, 10**6)

@@ -1,6 +1,6 @@
 """Performance and data profiles over a list of CUTEst problems (S2MPJ translation).
 
-    python benchmarks/profiles.py [--problems FILE] [--half a|b|all] [--name REGEX]
+    python -m benchmarks.profiles [--problems FILE] [--half a|b|all] [--name REGEX]
         [--min-n N] [--max-n N] [--solvers SOLVER ...] [--jobs N] [--markdown] [--figure FILE]
 
 A solver is named package:method or package:method:option=value,..., such as
@@ -32,7 +32,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 for _name in ("OMP_CANCELLATION", "OMP_PROC_BIND"):
     os.environ.setdefault(_name, "TRUE")
 
-from qnsolve.profiling import (  # noqa: E402
+from benchmarks.profiling import (  # noqa: E402
     DEFAULT_CONTENDERS,
     REFERENCE,
     TEST_TEXT,
@@ -44,10 +44,11 @@ from qnsolve.profiling import (  # noqa: E402
     cost_table,
     measure,
     parse_contender,
+    profiles,
     report,
 )
-from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E402
-from qnsolve.profiling.problem_sets import half_of, read_list  # noqa: E402
+from benchmarks.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E402
+from benchmarks.profiling.problem_sets import half_of, read_list  # noqa: E402
 
 HERE = Path(__file__).parent
 # A run is killed after so many times its processor time, and so many seconds more, of wall time.
@@ -290,8 +291,6 @@ def main() -> int:
             end="\n\n",
         )
     if args.figure is not None:
-        from qnsolve.plotting import profiles
-
         problems, costs = cost_table(runs, tests[0])
         title = f"{len(problems)} problems, {TEST_TEXT[tests[0]]}"
         profiles(costs, title=title).savefig(args.figure, dpi=150)

@@ -1,6 +1,6 @@
 """How many evaluations each method spends next to a saddle point, and in all.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/saddles.py [--figure FILE] [--seeds 5]
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.saddles [--figure FILE] [--seeds 5]
 
 Starts at distance 1e-8, 1e-4 and 1e-2 from a saddle, in random directions.  One evaluation is one
 call of fun, which returns f and g; newton-tr, trust-ncg and trust-krylov get products with the

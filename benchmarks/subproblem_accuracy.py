@@ -1,6 +1,6 @@
 """Worst residuals of the exact subproblem solvers over many random cases.
 
-    python benchmarks/subproblem_accuracy.py [--cases 100000] [--seed 0] [--only NAME] [--markdown]
+    python -m benchmarks.subproblem_accuracy [--cases 100000] [--seed 0] [--only NAME] [--markdown]
 
 Two kinds of input.  `spectrum`: eigenvalues of either sign with zeros, repeats and gaps of 1e-12,
 scales from 1e-6 to 1e6, radius or weight from 1e-8 to 1e8, with an explicit orthonormal basis.
@@ -23,7 +23,7 @@ from collections import defaultdict
 import numpy as np
 
 import qnsolve
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
+from tests.oracles.duality import cubic_bound, trust_region_bound
 
 CASES = ("random", "hard", "near hard", "in span")
 WELL_CONDITIONED = 1e4

@@ -1,6 +1,6 @@
 """Time of the subproblem solvers against n: linear at fixed m; a re-solve does not see n at all.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/subproblem_scaling.py [--figure FILE]
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.subproblem_scaling [--figure FILE]
 
 For an L-SR1 matrix with m = 10 pairs and n = 10^3 ... 10^6: the median time of
 

@@ -1,6 +1,6 @@
 """Processor time of a training step, against a step of Adam on as many samples.
 
-    python benchmarks/training_step.py --batch 10000 --memory 10
+    python -m benchmarks.training_step --batch 10000 --memory 10
 
 Both run in turn in one process with one thread, on samples of random numbers; a ratio is the
 median of the ratios of a turn.  A turn is as many steps as the norm is kept for, so that each has

@@ -10,10 +10,14 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from qnsolve.quasi_newton.dense_lbfgs import DenseLBFGS
-from qnsolve.quasi_newton.published import ArcsCodeLSR1, RamamurthyDuffyLSR1, ScLSR1
-from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue, WindowMax
-from qnsolve.solvers.first_step import DoublingSearch, UnitL1Step, WolfeSearch
+from qnsolve.published import (
+    DenseLBFGS,
+    DoublingSearch,
+    RamamurthyDuffyLSR1,
+    ScLSR1,
+    WolfeSearch,
+)
+from qnsolve.quasi_newton.scaling import WindowMax
 from qnsolve.solvers.matrices import Build
 from qnsolve.solvers.radius import DoubleOrHalve, StepOrRadius
 from qnsolve.solvers.weight import Midpoints
@@ -133,24 +137,6 @@ ARCS_LSR1 = Preset(
     store_rejected=False,
 )
 """ARCs-LSR1 with the constants that the paper leaves open filled in."""
-
-ARCS_AUTHOR_CODE = Preset(
-    "lsr1-arc",
-    "the public code of the authors of ARCs-LSR1 (2024), its slips included",
-    memory=5,
-    gamma=GeneralisedEigenvalue(floor=1e-6, relative=False),
-    matrix=Build(ArcsCodeLSR1),
-    first_step=UnitL1Step(),
-    norm="shape",
-    initial_weight=1e3,
-    weight_rule=Midpoints(modest=1.0, steep=10.0),
-    accept=0.7,
-    grow_below=0.7,
-    shrink_above=0.9,
-    longest_step=float("inf"),
-    store_rejected=False,
-)
-"""What the authors' public code of ARCs-LSR1 does on a full batch; for comparison only."""
 
 ADAPTIVE_NORMS = Preset(
     "newton-tr",

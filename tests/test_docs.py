@@ -17,12 +17,13 @@ from qnsolve import methods
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-SCRIPTS = sorted([*ROOT.glob("examples/gallery/*.py"), *ROOT.glob("examples/teaching/*.py")])
+SCRIPTS = sorted([*ROOT.glob("examples/gallery/plot_*.py"), *ROOT.glob("examples/teaching/*.py")])
 MADE_BY_SPHINX = ("reference/api/", "gallery/", "teaching/")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_scripts_run_and_draw(script, capsys):
+def test_scripts_run_and_draw(script, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(script.parent)  # as where it is run by name
     names = runpy.run_path(str(script))
     assert isinstance(names["figure"], Figure)
     assert "nan" not in capsys.readouterr().out

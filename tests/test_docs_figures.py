@@ -1,12 +1,12 @@
-"""Figures of `qnsolve.plotting` for the gallery: what is drawn is what was asked for."""
+"""Figures of the gallery: what is drawn is what was asked for."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from qnsolve import DiagonalNorm, QuadraticModel, plotting, solve_trs
-from qnsolve.problems import extended_rosenbrock
+from examples.gallery import figures
+from qnsolve import DiagonalNorm, QuadraticModel, solve_trs
 
 B = np.array([[-1.0, 0.5], [0.5, 2.0]])
 G = np.array([0.3, 1.0])
@@ -26,7 +26,7 @@ def test_the_outline_of_a_region_is_its_boundary(norm):
         result = solve_trs(G, B, radius, norm=metric)
     else:
         result = QuadraticModel(G, B).trust_region(radius, norm)
-    (axes,) = plotting.regions({norm: result}).axes
+    (axes,) = figures.regions({norm: result}).axes
     points = region_outline(axes)
     eigenvectors = np.linalg.eigh(B)[1]
     lengths = {
@@ -42,11 +42,11 @@ def test_the_outline_of_a_region_is_its_boundary(norm):
 
 def test_regions_are_for_two_variables():
     with pytest.raises(ValueError, match="two variables"):
-        plotting.regions({"a": solve_trs(np.ones(3), np.eye(3), 1.0)})
+        figures.regions({"a": solve_trs(np.ones(3), np.eye(3), 1.0)})
 
 
 def test_the_root_of_the_secular_equation_is_marked():
-    figure = plotting.secular([-1.0, 2.0], {"easy": [0.5, 1.0], "hard": [0.0, 1.0]}, radius=1.0)
+    figure = figures.secular([-1.0, 2.0], {"easy": [0.5, 1.0], "hard": [0.0, 1.0]}, radius=1.0)
     above, below = figure.axes
     marked = [line.get_xydata()[0] for line in above.lines if line.get_marker() in ("o", "s")]
     sigma = solve_trs(np.array([0.5, 1.0]), np.diag([-1.0, 2.0]), 1.0).multipliers[0]
@@ -57,23 +57,7 @@ def test_the_root_of_the_secular_equation_is_marked():
 
 
 def test_spectra_of_changing_size():
-    figure = plotting.spectra([[1.0], [-2.0, 3.0]], [[-1.0, 4.0], [-2.0, 5.0]])
+    figure = figures.spectra([[1.0], [-2.0, 3.0]], [[-1.0, 4.0], [-2.0, 5.0]])
     lines = figure.axes[0].lines
     assert [line.get_ydata().tolist() for line in lines[:2]] == [[-1.0, -2.0], [4.0, 5.0]]
     assert lines[2].get_xydata().tolist() == [[0.0, 1.0], [1.0, -2.0], [1.0, 3.0]]
-
-
-def test_contours_and_paths():
-    problem = extended_rosenbrock(2)
-    path = [problem.x0, np.ones(2)]
-    figure = plotting.contours(
-        lambda x: problem.fun(x)[0], {"two points": path}, xlim=(-2, 2), ylim=(-1, 2), levels=5
-    )
-    (axes,) = figure.axes
-    assert axes.lines[0].get_xydata().tolist() == np.array(path).tolist()
-    assert len(axes.collections[0].get_paths()) == 5
-
-
-def test_training_curves_leave_out_the_start():
-    figure = plotting.training({"a": [(0, 2.0, 0.9), (1, 1.0, 0.2), (2, 0.5, 0.1)]})
-    assert figure.axes[1].get_ylim() == pytest.approx((0.0, 0.22))

@@ -31,9 +31,10 @@ LAYERS = {
     "qnsolve.options": 3,
     "qnsolve.solvers": 4,
     "qnsolve.methods": 5,
-    "qnsolve.presets": 5,
-    "qnsolve.stochastic": 5,
-    "qnsolve.interface": 6,
+    "qnsolve.published": 5,
+    "qnsolve.presets": 6,
+    "qnsolve.stochastic": 6,
+    "qnsolve.interface": 7,
 }
 # Leaves: no solver imports them, and they may import anything.
 LEAVES = {
@@ -41,7 +42,7 @@ LEAVES = {
     "qnsolve.problems",
     "qnsolve.parallel",
     "qnsolve.plotting",
-    "qnsolve.profiling",
+    "qnsolve.demo",
     "qnsolve.__main__",
     "qnsolve",
 }

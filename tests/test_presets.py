@@ -162,15 +162,6 @@ def test_arcs_lsr1(name):
     assert_same_steps(run(presets.ARCS_LSR1, fun, x0, "weight", memory=5), published)
 
 
-@pytest.mark.parametrize("name", WIDE)
-def test_arcs_author_code(name):
-    fun, x0 = PROBLEMS[name]
-    published = arcs.author_iterates(
-        fun, x0, m=5, mu=1e3, eta1=0.7, eta2=0.9, gamma1=1.0, gamma2=10.0, K=STEPS
-    )
-    assert_same_steps(run(presets.ARCS_AUTHOR_CODE, fun, x0, "weight"), published)
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_is_an_immutable_mapping_of_known_options(name):
     preset = PRESETS[name]

@@ -25,9 +25,9 @@ PAGES = {
     "qnsolve.verify": "Certificates",
     "qnsolve.options": "Options as classes",
     "qnsolve.presets": "Presets",
+    "qnsolve.published": "Parts of published methods",
     "qnsolve.problems": "Problems",
     "qnsolve.plotting": "Figures",
-    "qnsolve.profiling": "Profiling",
     "qnsolve.stochastic": "Training on batches",
     "qnsolve.stochastic.options": "Options of training",
     "qnsolve.stochastic.presets": "Presets of training",
@@ -44,9 +44,6 @@ PAGES = {
     "qnsolve.solvers.weight": "Rules for the weight",
     "qnsolve.solvers.first_step": "First steps",
     "qnsolve.solvers.adaptive_norm": "Norms that follow the gradients",
-    "qnsolve.subproblem.dense": "Dense solvers to read: the l2 norm",
-    "qnsolve.subproblem.dense_shape": "Dense solvers to read: other norms",
-    "qnsolve.subproblem.duality": "Lower bounds of a model",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 

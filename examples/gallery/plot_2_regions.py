@@ -7,11 +7,11 @@ model at the current point, marked +; the shaded region is where the model is tr
 is the exact minimiser.
 """
 
+import figures
 import numpy as np
 from matplotlib.figure import Figure
 
 import qnsolve
-from qnsolve import plotting
 
 # %%
 # The matrix is L-SR1 with one pair, so it knows one direction, of negative curvature, and one
@@ -37,7 +37,7 @@ results = {
     "ellipse": qnsolve.solve_trs(g, B.to_dense(), 1.5, norm=metric),
     "cubic, shape-changing": model.regularised(0.8, "shape"),
 }
-figure = plotting.regions(results, half_width=3.2)
+figure = figures.regions(results, half_width=3.2)
 figure
 
 # %%

@@ -7,10 +7,10 @@ one multiplier for which it is as long as the radius. That is an equation in one
 whatever n is.
 """
 
+import figures
 import numpy as np
 
 import qnsolve
-from qnsolve import plotting
 
 # %%
 # To the right of minus the smallest eigenvalue the length falls from infinity, so it meets the
@@ -29,7 +29,7 @@ gradients = {
     "hard": [0.0, 0.6, 0.5],
 }
 title = "Length of the step against the multiplier, and its reciprocal"
-figure = plotting.secular(eigenvalues, gradients, radius=1.0, title=title)
+figure = figures.secular(eigenvalues, gradients, radius=1.0, title=title)
 figure
 
 # %%

@@ -6,10 +6,10 @@ Eigenvalues of the quasi-Newton matrix along a run, beside those of the true Hes
 points.
 """
 
+import figures
 import numpy as np
 
 import qnsolve
-from qnsolve import plotting
 from qnsolve.problems import linear_network
 from qnsolve.solvers.matrices import build_hybrid, build_lsr1
 
@@ -40,7 +40,7 @@ def watched_run(method, build, memory):
     return estimates, exact
 
 
-figure = plotting.spectra(*watched_run("lsr1-tr", build_lsr1, 10), title="L-SR1, 10 pairs, n = 27")
+figure = figures.spectra(*watched_run("lsr1-tr", build_lsr1, 10), title="L-SR1, 10 pairs, n = 27")
 figure
 
 # %%
@@ -52,7 +52,7 @@ figure
 # The hybrid matrix, the default, starts from BFGS updates, which are positive definite, and keeps
 # a negative eigenvalue only while the newest pair has shown negative curvature. It invents less.
 
-figure = plotting.spectra(
+figure = figures.spectra(
     *watched_run("hybrid-tr", build_hybrid, 10), title="SR1 on L-BFGS, 10 pairs, n = 27"
 )
 figure

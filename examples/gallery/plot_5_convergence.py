@@ -20,28 +20,16 @@ from qnsolve import plotting, problems
 # that all solvers are measured alike, whatever they report themselves.
 
 
-def recorded(problem):
-    """Return the objective of `problem`, and the list that its evaluations are noted in."""
-    rows = []
-
-    def fun(x):
-        f, g = problem.fun(x)
-        rows.append((float(f), float(np.abs(g).max())))
-        return f, g
-
-    return fun, rows
-
-
 def evaluations(problem, solver, gtol=1e-5):
     """Return what `solver` evaluated on `problem`: value and largest gradient component."""
-    fun, rows = recorded(problem)
+    fun = plotting.Recorder(problem.fun)
     if solver == "L-BFGS-B":
         limits = {"gtol": gtol, "ftol": 0.0, "maxcor": 10, "maxfun": 2000, "maxiter": 2000}
         minimize(fun, problem.x0, jac=True, method=solver, options=limits)
     else:
         options = {"gtol": gtol, "maxfev": 2000}
         qnsolve.minimize(fun, problem.x0, jac=True, method=solver, options=options)
-    return rows
+    return fun.rows
 
 
 solvers = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "L-BFGS-B")
@@ -83,6 +71,20 @@ def cost(name, solver):
     return next((i for i, g in enumerate(norms, start=1) if g <= 1e-5), np.inf)
 
 
-costs = {solver: [cost(name, solver) for name in names] for solver in solvers}
-figure = plotting.profiles(costs, title=f"{len(names)} problems of qnsolve.problems")
-figure
+costs = {solver: np.array([cost(name, solver) for name in names]) for solver in solvers}
+lowest = np.min(list(costs.values()), axis=0)
+
+profiles = plotting.new_figure(9.0, 4.4)
+relative, absolute = profiles.subplots(1, 2, sharey=True)
+for i, (solver, counts) in enumerate(costs.items()):
+    style = plotting.line_style(i, marker=None)
+    # What was not solved is beyond the edge of the panel.
+    relative.ecdf(np.minimum(counts / lowest, 1e9), label=solver, **style)
+    absolute.ecdf(np.minimum(counts, 1e9), **style)
+plotting.dress(relative, "share of problems solved", "evaluations / fewest of all")
+plotting.dress(absolute, "", "evaluations")
+for axes, base, end in ((relative, 2, 8), (absolute, 10, 2000)):
+    axes.set_xscale("log", base=base)
+    axes.set_xlim(1, end)
+    axes.set_ylim(0, 1.02)
+plotting.finish(profiles, relative, f"{len(names)} problems of qnsolve.problems")

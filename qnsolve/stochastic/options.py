@@ -240,12 +240,6 @@ class CubicStepOptions(MatrixOptions):
     longest_step : float, > 0
         A step longer than `longest_step` times the longest of those recently taken is not
         evaluated; the weight is raised instead.  Default 100.
-    author_code : bool
-        Do on the batches what the public code of ARCs-LSR1 does, its slips included
-        (:class:`qnsolve.stochastic.author_code.AuthorSolver`); for comparison only, with
-        `norm` "l2", without `overlap`.  Default False.
-    inner_steps : int, >= 1
-        Steps on each batch with `author_code`.  Default 1.
     """
 
     matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
@@ -256,18 +250,6 @@ class CubicStepOptions(MatrixOptions):
     grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
     longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
-    author_code: bool = field(default=False, metadata=checked_by(check_flag))
-    inner_steps: int = field(default=1, metadata=checked_by(at_least(1)))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.author_code and (self.norm != "l2" or self.overlap):
-            raise ValueError(
-                'author_code needs norm="l2" and overlap=False, got '
-                f"{self.norm!r} and {self.overlap!r}"
-            )
-        if self.inner_steps > 1 and not self.author_code:
-            raise ValueError(f"inner_steps needs author_code, got {self.inner_steps!r} without")
 
 
 @dataclass(frozen=True, kw_only=True)

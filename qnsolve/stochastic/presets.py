@@ -7,7 +7,7 @@ of the batch of that step; a number that a paper leaves open is the default of t
 from __future__ import annotations
 
 from qnsolve.presets import Preset
-from qnsolve.quasi_newton.published import ArcsCodeLSR1, RamamurthyDuffyLSR1
+from qnsolve.published import RamamurthyDuffyLSR1
 from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
 from qnsolve.solvers.matrices import Build
 from qnsolve.solvers.weight import Midpoints
@@ -79,36 +79,6 @@ ARCS_LSR1 = Preset(
     store_rejected=False,
 )
 """ARCs-LSR1, corrected, with the constants that the paper leaves open filled in."""
-
-ARCS_AUTHOR_CONSTANTS = Preset(
-    "lsr1-arc",
-    "constants and matrix of the public code of the authors of ARCs-LSR1 (2024); not its batches",
-    overlap=False,
-    norm="l2",
-    memory=5,
-    gamma=GeneralisedEigenvalue(floor=1e-6, relative=False),
-    matrix=Build(ArcsCodeLSR1),
-    regulariser="shape",
-    initial_weight=1e3,
-    weight_rule=Midpoints(modest=1.0, steep=10.0),
-    accept=0.7,
-    grow_below=0.7,
-    shrink_above=0.9,
-    longest_step=float("inf"),
-    store_rejected=False,
-)
-"""What the authors' public code of ARCs-LSR1 does on one batch, its slip in the eigenvalues
-included; for comparison only.  That code also takes differences of gradients across batches, and
-forgets the weight after each; this does not, ``ARCS_AUTHOR_CODE`` does."""
-
-ARCS_AUTHOR_CODE = Preset(
-    "lsr1-arc",
-    "public code of the authors of ARCs-LSR1 (2024) with its batches, its slips included",
-    **{**ARCS_AUTHOR_CONSTANTS, "author_code": True, "inner_steps": 4},
-)
-"""The same on mini-batches as that code runs on them, with the four steps a batch that its
-optimizer has by default; for comparison only.  :class:`qnsolve.stochastic.author_code.AuthorSolver`
-says what is replayed and what is not."""
 
 ADAPTIVE_NORMS = Preset(
     "newton-tr",

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from qnsolve import SubproblemStatus
 from qnsolve.norms import DiagonalNorm
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 from qnsolve.subproblem.krylov import (
     MISS_PROBABILITY,
     RANDOM_START,
@@ -25,6 +23,8 @@ from qnsolve.subproblem.krylov_model import KrylovModel, Penalty, random_unit_ve
 from qnsolve.subproblem.lanczos import BandLanczos
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.steihaug import _to_boundary
+from tests.oracles import dense
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

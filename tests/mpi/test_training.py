@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")
 
 CASES = [(1, "even"), (2, "uneven"), (3, "empty")]
 RUNS = [
-    *("hybrid-tr", "hybrid-tr/both", "hybrid-tr/diagonal", "lsr1-tr", "lsr1-arc", "lsr1-arc/code"),
+    *("hybrid-tr", "hybrid-tr/both", "hybrid-tr/diagonal", "lsr1-tr", "lsr1-arc"),
     *("lsr1-ls", "newton-tr", "newton-tr/gltr", "newton-tr/pivot"),
 ]
 OF_DIFFERENCES = 1e-6

@@ -14,7 +14,7 @@ from mpi4py import MPI as library
 
 from qnsolve import DiagonalNorm
 from qnsolve.comm import MPI, RankError
-from qnsolve.stochastic import MiniBatches, presets, train
+from qnsolve.stochastic import MiniBatches, train
 from tests.mpi.ranks import CUTS, N
 
 WORLD = library.COMM_WORLD
@@ -25,7 +25,6 @@ RUNS = {
     "hybrid-tr/diagonal": {"norm": "diagonal"},
     "lsr1-tr": {"norm": "rmsprop"},
     "lsr1-arc": {},
-    "lsr1-arc/code": {**presets.ARCS_AUTHOR_CODE, "initial_weight": 0.1},
     "lsr1-ls": {},
     "newton-tr": {},
     "newton-tr/gltr": {"inner": "gltr", "norm": "adagrad"},

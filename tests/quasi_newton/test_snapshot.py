@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qnsolve import LBFGS, LSR1, HybridLSR1
-from qnsolve.quasi_newton.dense_lbfgs import DenseLBFGS
+from qnsolve.published import DenseLBFGS
 from qnsolve.quasi_newton.inverse import InverseLSR1
 
 N, MEMORY = 30, 4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import qnsolve
+from examples.experiments.author_code import UnitL1Step
 from qnsolve import (
     LBFGS,
     LSR1,
@@ -21,12 +22,11 @@ from qnsolve import (
     solve_trs,
 )
 from qnsolve.objective import Objective
+from qnsolve.published import DoublingSearch, RamamurthyDuffyLSR1, WolfeSearch
 from qnsolve.quasi_newton.hybrid import sr1_updates
-from qnsolve.quasi_newton.published import RamamurthyDuffyLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.solvers.adaptive_norm import AdaptiveNorm
 from qnsolve.solvers.common import first_gamma
-from qnsolve.solvers.first_step import DoublingSearch, UnitL1Step, WolfeSearch
 from qnsolve.solvers.hessian import Hessian
 from qnsolve.solvers.local_model import EuclideanNorm, LocalModel
 from qnsolve.solvers.weight import Along, interpolated_weight

@@ -1,4 +1,4 @@
-"""The public code of ARCs-LSR1, written down with dense matrices, and its preset."""
+"""The replay of the public code of ARCs-LSR1 against dense matrices: batches, and a full batch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from qnsolve.stochastic import MiniBatches, make_solver, presets, train
+from examples.experiments.author_code import (
+    ARCS_AUTHOR_CODE,
+    ARCS_AUTHOR_CONSTANTS,
+    ArcsCodeLSR1,
+    AuthorRun,
+)
+from qnsolve import LSR1
+from qnsolve.stochastic import MiniBatches, train
+from tests.reference import arcs
 from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
+from tests.test_presets import PROBLEMS, STEPS, WIDE, assert_same_steps, run
 
 MEMORY, INNER = 3, 3
 
@@ -74,61 +83,55 @@ def functions(count=8, size=40):
 
 @pytest.mark.parametrize("weight", [1e3, 0.1])
 def test_replays_the_code(weight):
-    settings = {"memory": MEMORY, "inner_steps": INNER, "initial_weight": weight}
-    preset = {**presets.ARCS_AUTHOR_CODE, **settings}
-    solver = make_solver(presets.ARCS_AUTHOR_CODE.method, **preset)
-    state = solver.init(start())
+    author = AuthorRun(start(), memory=MEMORY, inner_steps=INNER, initial_weight=weight)
     last_taken = []
     for f, (expected, taken) in zip(functions(), replay(functions(), weight), strict=True):
-        state, info = solver.step(state, f)
+        report = author.step(f)
         last_taken.append(taken)
-        assert (info.ratio > 0.7) == taken
+        assert (report.ratio > 0.7) == taken
         atol = REPLAY_RTOL * np.linalg.norm(expected)
-        np.testing.assert_allclose(state.x, expected, rtol=0, atol=atol)
-    assert state.matrix.n_pairs == MEMORY
+        np.testing.assert_allclose(author.x, expected, rtol=0, atol=atol)
+    assert author.matrix.n_pairs == MEMORY
     # The small weight makes steps that are refused, and paired with another batch all the same.
     assert all(last_taken) == (weight == 1e3)
 
 
-def test_resumes_bit_for_bit(tmp_path):
-    preset = presets.ARCS_AUTHOR_CODE
-    path = tmp_path / "run.npz"
-
-    def stop(progress):
-        if progress.step == 8:
-            raise StopIteration
-
-    def run(**arguments):
-        batches = MiniBatches(*samples(), batch_size=20)
-        return train(
-            net_loss, start(), batches, method=preset.method, epochs=3, **preset, **arguments
-        )
-
-    run(checkpoint=path, checkpoint_every=1, step_callback=stop)
-    assert (run(checkpoint=path).params == run().params).all()
-
-
 def test_what_is_not_finite_is_left_out():
-    solver = make_solver("lsr1-arc", **presets.ARCS_AUTHOR_CODE)
+    author = AuthorRun(start())
     good, other, *_ = functions()
-    state, _ = solver.step(solver.init(start()), good)
-    x = state.x
-    state, info = solver.step(state, lambda x: (np.nan, np.ones(N_PARAMS)))
-    assert state.x is x and not info.finite
+    assert author.step(good).moved
+    x = author.x
+    assert not author.step(lambda x: (np.nan, np.ones(N_PARAMS))).moved
     wall = lambda y: other(y) if (y == x).all() else (np.inf, np.nan * y)  # noqa: E731
-    state, info = solver.step(state, wall)
-    assert state.x is x and not info.accepted
-    assert info.size > presets.ARCS_AUTHOR_CODE["initial_weight"]
+    report = author.step(wall)
+    assert author.x is x and not report.moved
+    assert report.weight == 1e3 * 100.0**4
 
 
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"author_code": True}, "needs norm"),
-        ({"author_code": True, "norm": "l2"}, "overlap=False"),
-        ({"inner_steps": 2}, "inner_steps needs author_code"),
-    ],
-)
-def test_options_that_do_not_go_together(options, match):
-    with pytest.raises(ValueError, match=match):
-        make_solver("lsr1-arc", **options)
+def test_constants_lower_the_loss():
+    preset = ARCS_AUTHOR_CONSTANTS
+    batches = MiniBatches(*samples(), batch_size=60)
+    result = train(net_loss, start(), batches, method=preset.method, epochs=30, **preset)
+    assert net_loss(result.params, samples())[0] < net_loss(start(), samples())[0]
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_full_batch(name):
+    fun, x0 = PROBLEMS[name]
+    published = arcs.author_iterates(
+        fun, x0, m=5, mu=1e3, eta1=0.7, eta2=0.9, gamma1=1.0, gamma2=10.0, K=STEPS
+    )
+    assert_same_steps(run(ARCS_AUTHOR_CODE, fun, x0, "weight"), published)
+
+
+def test_arcs_code_lacks_gamma_on_the_pairs_only():
+    rng = np.random.default_rng(0)
+    right, wrong = LSR1(6, memory=3, gamma=1.5), ArcsCodeLSR1(6, memory=3, gamma=1.5)
+    for _ in range(3):
+        s = rng.standard_normal(6)
+        y = np.linspace(-2, 3, 6) * s
+        assert right.update(s, y).stored and wrong.update(s, y).stored
+    np.testing.assert_allclose(wrong.spectrum().eigenvalues, right.spectrum().eigenvalues - 1.5)
+    assert wrong.spectrum().gamma == right.spectrum().gamma == 1.5
+    v = rng.standard_normal(6)
+    np.testing.assert_allclose(wrong @ v, right @ v)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from qnsolve import solve_cubic, solve_trs
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
+from tests.oracles import dense
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import orthogonal
 from tests.tolerances import ORACLE_RTOL, model_tolerance
 

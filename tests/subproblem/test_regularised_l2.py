@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qnsolve import SubproblemStatus
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.duality import cubic_bound
 from qnsolve.subproblem.regularised_l2 import regularised_l2
+from tests.oracles import dense
+from tests.oracles.duality import cubic_bound
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

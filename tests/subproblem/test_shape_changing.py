@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnsolve import PartialSpectrum, SubproblemStatus, solve_cubic, solve_trs
-from qnsolve.subproblem import dense_shape
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 from qnsolve.subproblem.shape_changing import (
     cubic_shape,
     trust_region_shape_2,
     trust_region_shape_inf,
 )
+from tests.oracles import dense_shape
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnsolve import LSR1, PartialSpectrum, QuadraticModel, SubproblemStatus, solve_trs
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.duality import trust_region_bound
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+from tests.oracles import dense
+from tests.oracles.duality import trust_region_bound
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

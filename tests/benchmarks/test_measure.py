@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.profiling.measure import GTOL, Meter, Objective, Run, measure, objective_of
 from qnsolve.problems import extended_rosenbrock
-from qnsolve.profiling.measure import GTOL, Meter, Objective, Run, measure, objective_of
 
 
 def quadratic(scale=1.0):

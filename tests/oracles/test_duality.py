@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
     SpectralCase,
     eigenvalue_lists,

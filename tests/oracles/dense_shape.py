@@ -1,6 +1,6 @@
 """Subproblems in shape-changing and ellipsoidal norms for a dense matrix, solved the slow way.
 
-Like :mod:`qnsolve.subproblem.dense`, on which they rest, these functions say what the right answer
+Like :mod:`tests.oracles.dense`, on which they rest, these functions say what the right answer
 is, and share no code with the limited-memory solvers that are judged against them.
 
 The shape-changing norms are built from r orthonormal eigenvectors of B, the columns of U.  With an
@@ -25,8 +25,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import null_space
 
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.dense import DenseSolution, _check_model, _check_positive, _check_real
+from tests.oracles import dense
+from tests.oracles.dense import DenseSolution, _check_model, _check_positive, _check_real
 
 BASIS_RTOL = float(np.sqrt(np.finfo(np.float64).eps))
 """Accepted in max |U'U - I|, and in max |B U - U diag(lam)| relative to max |B|: rounding in how U
@@ -88,7 +88,7 @@ def trust_region_shape_inf(
     One eigenvector with negative curvature goes to the end; the rest has an interior minimiser.
 
     >>> import numpy as np
-    >>> from qnsolve.subproblem.dense_shape import trust_region_shape_inf
+    >>> from tests.oracles.dense_shape import trust_region_shape_inf
     >>> B, U = np.diag([-1.0, 2.0, 2.0]), np.eye(3)[:, :1]
     >>> solution = trust_region_shape_inf([-1.0, 2.0, 0.0], B, U, radius=3.0)
     >>> print(solution.step, solution.multiplier, solution.decrease)
@@ -133,7 +133,7 @@ def trust_region_shape_2(
 
     Notes
     -----
-    Two problems as in :func:`qnsolve.subproblem.dense.trust_region_l2`, in v and in w.  The
+    Two problems as in :func:`tests.oracles.dense.trust_region_l2`, in v and in w.  The
     optimality conditions are those of :func:`trust_region_shape_inf` with
     :math:`C = \sigma_\parallel U U^T + \sigma_\perp (I - U U^T)`.
 
@@ -149,7 +149,7 @@ def trust_region_shape_2(
     Both parts reach their bounds, each by itself: the step is longer than the radius.
 
     >>> import numpy as np
-    >>> from qnsolve.subproblem.dense_shape import trust_region_shape_2
+    >>> from tests.oracles.dense_shape import trust_region_shape_2
     >>> solution = trust_region_shape_2([8.0, 4.0], np.diag([2.0, 1.0]), [[1.0], [0.0]], radius=2.0)
     >>> print(solution.step, solution.multiplier, solution.decrease)
     [-2. -2.] [2. 1.] 18.0
@@ -213,7 +213,7 @@ def cubic_shape(g: np.ndarray, B: np.ndarray, U: np.ndarray, weight: float) -> D
     Where the gradient is zero, negative curvature still pays: -v^2 / 2 + |v|^3 / 6 is least at 2.
 
     >>> import numpy as np
-    >>> from qnsolve.subproblem.dense_shape import cubic_shape
+    >>> from tests.oracles.dense_shape import cubic_shape
     >>> solution = cubic_shape([0.0, -2.0], np.diag([-1.0, 0.0]), [[1.0], [0.0]], weight=0.5)
     >>> print(abs(solution.step), solution.multiplier, solution.hard_case)
     [2. 2.] [1. 1.] True
@@ -268,7 +268,7 @@ def trust_region_diagonal(
     Examples
     --------
     >>> import numpy as np
-    >>> from qnsolve.subproblem.dense_shape import trust_region_diagonal
+    >>> from tests.oracles.dense_shape import trust_region_diagonal
     >>> solution = trust_region_diagonal([-8.0, 0.0], np.eye(2), d=[4.0, 1.0], radius=2.0)
     >>> print(solution.step, solution.multiplier)
     [1. 0.] 1.75
@@ -316,7 +316,7 @@ def cubic_diagonal(g: np.ndarray, B: np.ndarray, d: np.ndarray, weight: float) -
     --------
     In one variable and with p = 2 s: -4 p + p^2 / 2 + |p|^3 / 2, least where 3 p^2 / 2 + p = 4.
 
-    >>> from qnsolve.subproblem.dense_shape import cubic_diagonal
+    >>> from tests.oracles.dense_shape import cubic_diagonal
     >>> solution = cubic_diagonal([-8.0], [[4.0]], d=[4.0], weight=1.5)
     >>> print(f"{solution.step[0]:.6f} {solution.multiplier:.6f}")
     0.666667 2.000000

@@ -49,7 +49,7 @@ class DenseLBFGS(LBFGS):
     Examples
     --------
     >>> import numpy as np
-    >>> from qnsolve.quasi_newton.dense_lbfgs import DenseLBFGS
+    >>> from qnsolve.published import DenseLBFGS
     >>> B = DenseLBFGS(3, mix=1.0)
     >>> for curvature in (8.0, 2.0):
     ...     _ = B.update(np.array([1.0, 0.0, 0.0]), np.array([curvature, 0.0, 0.0]))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.linalg import norm
 from scipy.optimize import minimize
 
-from qnsolve.subproblem import dense
-from qnsolve.subproblem.dense_shape import (
+from tests.oracles import dense
+from tests.oracles.dense_shape import (
     _real_roots,
     cubic_diagonal,
     cubic_shape,

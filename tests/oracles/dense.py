@@ -118,7 +118,7 @@ def trust_region_l2(g: np.ndarray, B: np.ndarray, radius: float) -> DenseSolutio
     --------
     The gradient has no part along the direction of negative curvature: the hard case.
 
-    >>> from qnsolve.subproblem.dense import trust_region_l2
+    >>> from tests.oracles.dense import trust_region_l2
     >>> solution = trust_region_l2([0.0, 4.0], [[-1.0, 0.0], [0.0, 1.0]], radius=2.5)
     >>> solution.multiplier, solution.hard_case
     (1.0, True)
@@ -195,7 +195,7 @@ def cubic_l2(g: np.ndarray, B: np.ndarray, weight: float) -> DenseSolution:
     --------
     In one variable, -4 s + s^2 / 2 + |s|^3 / 3 * 3 / 2 has its minimum where 3 s^2 / 2 + s = 4.
 
-    >>> from qnsolve.subproblem.dense import cubic_l2
+    >>> from tests.oracles.dense import cubic_l2
     >>> solution = cubic_l2([-4.0], [[1.0]], weight=1.5)
     >>> print(f"{solution.step[0]:.6f} {solution.multiplier:.6f}")
     1.333333 2.000000

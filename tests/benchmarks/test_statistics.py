@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.profiling.measure import Run
-from qnsolve.profiling.report import report
-from qnsolve.profiling.statistics import (
+from benchmarks.profiling.measure import Run
+from benchmarks.profiling.report import report
+from benchmarks.profiling.statistics import (
     BINS,
     by_solver,
     compare,

@@ -1,14 +1,15 @@
-"""Comparison of solvers by evaluations: runs, profiles and tables; no solver imports it."""
+"""Comparison of solvers by evaluations: runs, profiles and tables."""
 
-from qnsolve.profiling.contenders import (
+from benchmarks.profiling.contenders import (
     DEFAULT_CONTENDERS,
     REFERENCE,
     Contender,
     parse_contender,
 )
-from qnsolve.profiling.measure import GTOL, TESTS, Objective, Run, measure, objective_of
-from qnsolve.profiling.report import TEST_TEXT, report, table
-from qnsolve.profiling.statistics import (
+from benchmarks.profiling.figure import profiles
+from benchmarks.profiling.measure import GTOL, TESTS, Objective, Run, measure, objective_of
+from benchmarks.profiling.report import TEST_TEXT, report, table
+from benchmarks.profiling.statistics import (
     Comparison,
     by_solver,
     compare,
@@ -35,6 +36,7 @@ __all__ = [
     "objective_of",
     "parse_contender",
     "performance_profile",
+    "profiles",
     "report",
     "table",
 ]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnsolve.subproblem.dense import cubic_l2, trust_region_l2
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
+from tests.oracles.dense import cubic_l2, trust_region_l2
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qnsolve import LSR1
-from qnsolve.quasi_newton.published import ArcsCodeLSR1, RamamurthyDuffyLSR1, ScLSR1
+from qnsolve.published import RamamurthyDuffyLSR1, ScLSR1
 
 E = np.eye(4)
 
@@ -65,16 +65,3 @@ def test_sc_product_is_that_of_the_residual():
     s, y = 0.05 * E[0], (3.0 * 0.05 + 0.1) * E[0]
     assert not ScLSR1(4, gamma=3.0, least=1e6).update(s, y).stored
     assert ScLSR1(4, gamma=3.0, least=4e5).update(s, y).stored
-
-
-def test_arcs_code_lacks_gamma_on_the_pairs_only():
-    rng = np.random.default_rng(0)
-    right, wrong = LSR1(6, memory=3, gamma=1.5), ArcsCodeLSR1(6, memory=3, gamma=1.5)
-    for _ in range(3):
-        s = rng.standard_normal(6)
-        y = np.linspace(-2, 3, 6) * s
-        assert right.update(s, y).stored and wrong.update(s, y).stored
-    np.testing.assert_allclose(wrong.spectrum().eigenvalues, right.spectrum().eigenvalues - 1.5)
-    assert wrong.spectrum().gamma == right.spectrum().gamma == 1.5
-    v = rng.standard_normal(6)
-    np.testing.assert_allclose(wrong @ v, right @ v)

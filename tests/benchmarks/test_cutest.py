@@ -7,10 +7,10 @@ import logging
 import numpy as np
 import pytest
 
+from benchmarks.profiling import cutest as module
+from benchmarks.profiling import problem_sets
+from benchmarks.profiling.cutest import cutest
 from qnsolve.problems import PROBLEMS
-from qnsolve.profiling import cutest as module
-from qnsolve.profiling import problem_sets
-from qnsolve.profiling.cutest import cutest
 
 EPS = np.finfo(float).eps
 

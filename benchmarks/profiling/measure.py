@@ -250,7 +250,7 @@ def measure(
     Examples
     --------
     >>> from qnsolve.problems import extended_rosenbrock
-    >>> from qnsolve.profiling.contenders import parse_contender
+    >>> from benchmarks.profiling.contenders import parse_contender
     >>> solver = parse_contender("scipy:L-BFGS-B")
     >>> run = measure(objective_of(extended_rosenbrock(10)), solver, 5000, 60.0)
     >>> run.status, run.cost("absolute") <= run.nfev == run.own_nfev

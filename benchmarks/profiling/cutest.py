@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from qnsolve.profiling.measure import Latest, Objective, part
+from benchmarks.profiling.measure import Latest, Objective, part
 
 GET_CUTEST = "pip install 'qnsolve[bench]'"
 _NAME_WITH_SIZE = re.compile(r"(.+)_(\d+)$")

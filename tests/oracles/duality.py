@@ -80,7 +80,7 @@ def trust_region_bound(eigenvalues: ArrayLike, a: ArrayLike, radius: float) -> D
 
     Examples
     --------
-    >>> from qnsolve.subproblem.duality import trust_region_bound
+    >>> from tests.oracles.duality import trust_region_bound
     >>> bound = trust_region_bound([-1.0, 2.0], [0.0, 3.0], radius=2.0)
     >>> print(f"{bound.value:.12f} {bound.multiplier:.12f}")
     -3.500000000000 1.000000000000
@@ -132,7 +132,7 @@ def cubic_bound(eigenvalues: ArrayLike, a: ArrayLike, weight: float) -> DualBoun
 
     Examples
     --------
-    >>> from qnsolve.subproblem.duality import cubic_bound
+    >>> from tests.oracles.duality import cubic_bound
     >>> bound = cubic_bound([-1.0], [0.0], weight=0.5)
     >>> print(f"{bound.value:.12f} {bound.multiplier:.12f}")
     -0.666666666667 1.000000000000

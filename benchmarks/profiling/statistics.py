@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.profiling.measure import GTOL, Run
+from benchmarks.profiling.measure import GTOL, Run
 
 BINS = ((1, 4), (5, 12), (13, 59), (60, 120), (121, math.inf))
 FACTORS = (1.0, 1.5, 2.0, 4.0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnsolve import LBFGS
-from qnsolve.quasi_newton.dense_lbfgs import DenseLBFGS
+from qnsolve.published import DenseLBFGS
 from tests.strategies import seeds
 
 RECURSION_RTOL = 1e-10

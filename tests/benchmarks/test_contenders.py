@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
+from benchmarks.profiling.contenders import DEFAULT_CONTENDERS, Contender, parse_contender
+from benchmarks.profiling.measure import Objective, measure
 from qnsolve.interface import METHODS
-from qnsolve.profiling.contenders import DEFAULT_CONTENDERS, Contender, parse_contender
-from qnsolve.profiling.measure import Objective, measure
 
 VALLEY = Objective("valley", 4, np.full(4, -1.2), rosen, rosen_der, rosen_hess)
 
@@ -90,8 +90,8 @@ def test_galahad_in_a_process_of_its_own():
     """Its library keeps state, and wants its variables set before it is loaded."""
     pytest.importorskip("galahad", exc_type=ImportError)
     code = (
-        "from tests.profiling.test_contenders import VALLEY\n"
-        "from qnsolve.profiling import measure, parse_contender\n"
+        "from tests.benchmarks.test_contenders import VALLEY\n"
+        "from benchmarks.profiling import measure, parse_contender\n"
         "run = measure(VALLEY, parse_contender('galahad:tru'), 2000, 60.0)\n"
         "assert run.status == 'returned' and run.g_norm <= 1e-5 and run.nfev == run.own_nfev, run\n"
         "run = measure(VALLEY, parse_contender('galahad:arc'), 2000, 60.0)\n"

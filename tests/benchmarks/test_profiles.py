@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 import time
@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import qnsolve
+from benchmarks.profiling import Run, objective_of, parse_contender
 from qnsolve.problems import extended_rosenbrock
-from qnsolve.profiling import Run, objective_of, parse_contender
-
-SCRIPT = Path(qnsolve.__file__).parents[1] / "benchmarks" / "profiles.py"
 
 pytestmark = [
-    pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not beside the package"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked processes"),
     # JAX, once another test has imported it, warns of every fork; the forked runs do not use it.
     pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
@@ -30,15 +26,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def profiles():
-    spec = importlib.util.spec_from_file_location("benchmark_profiles", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    kept = dict(os.environ)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    kept = dict(os.environ)  # it sets variables for the libraries of its contenders
     try:
-        spec.loader.exec_module(module)
-        yield module
+        yield importlib.import_module("benchmarks.profiles")
     finally:
-        del sys.modules[spec.name]
         os.environ.clear()
         os.environ.update(kept)
 
@@ -117,7 +108,7 @@ def test_a_run_that_timed_out_is_made_again_with_more_time(profiles, tmp_path):
 
 
 def test_chosen_problems(profiles):
-    path = SCRIPT.with_name("problems-open.csv")
+    path = Path(profiles.__file__).with_name("problems-open.csv")
 
     def chosen(**changes):
         given = {"problems": path, "half": "all", "name": "", "min_n": 1, "max_n": 10**9}

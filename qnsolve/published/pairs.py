@@ -1,12 +1,11 @@
 """L-SR1 matrices with the pair rules of publications that the presets replay.
 
 They differ from :class:`LSR1` in which pairs they take and drop, not in the matrix that the pairs
-make - but for :class:`ArcsCodeLSR1`, whose spectrum is wrong on purpose.
+make.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from qnsolve.array import Array
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks
-from qnsolve.quasi_newton.spectrum import ACCURATE, RANK_NOISE, PartialSpectrum
+from qnsolve.quasi_newton.spectrum import RANK_NOISE
 
 
 class RamamurthyDuffyLSR1(LSR1):
@@ -74,20 +73,3 @@ class ScLSR1(LSR1):
         psi_norm = scale[0] * np.sqrt(max(0.0, newest.scaled_psi_gram(gamma, scale)[0, 0]))
         passed = abs(product) > self._skip * max(s_norm * psi_norm, self._least)
         return UpdateStatus.STORED if passed else UpdateStatus.SMALL_DENOMINATOR
-
-
-class ArcsCodeLSR1(LSR1):
-    """What the public code of ARCs-LSR1 takes for the matrix; for comparison only.
-
-    Every pair is taken.  On span(Psi) the eigenvalues lack gamma: they are those of B - gamma I,
-    while the complement has gamma.  Products are those of the true matrix.
-    """
-
-    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        return UpdateStatus.STORED
-
-    def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
-        """Return the spectrum with gamma missing from the eigenvalues."""
-        spectrum = copy.copy(super().spectrum(orthogonality))
-        spectrum.eigenvalues = spectrum.eigenvalues - self.gamma
-        return spectrum

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.profiling.cutest import GET_CUTEST, cutest, have_cutest
+from benchmarks.profiling.measure import Objective, objective_of
 from qnsolve.problems import get_problem
-from qnsolve.profiling.cutest import GET_CUTEST, cutest, have_cutest
-from qnsolve.profiling.measure import Objective, objective_of
 
 _SIZE = re.compile(r"_\d+$")
 

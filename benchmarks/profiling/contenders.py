@@ -17,13 +17,17 @@ import numpy as np
 from scipy import optimize
 
 import qnsolve
+from benchmarks.profiling.measure import Meter
+from examples.experiments.author_code import ARCS_AUTHOR_CODE
 from qnsolve import presets
 from qnsolve.methods import METHODS
 from qnsolve.norms import DiagonalNorm
 from qnsolve.presets import Preset
-from qnsolve.profiling.measure import Meter
 
-PRESETS = {name: value for name, value in vars(presets).items() if isinstance(value, Preset)}
+PRESETS = {
+    **{name: value for name, value in vars(presets).items() if isinstance(value, Preset)},
+    "ARCS_AUTHOR_CODE": ARCS_AUTHOR_CODE,
+}
 
 # The meter holds the budget; the limits of the solvers themselves must not come before it.
 NO_LIMIT = 1_000_000

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qnsolve.profiling.measure import GTOL, Run
-from qnsolve.profiling.statistics import BINS, FACTORS, Comparison, Problem, compare, wins
+from benchmarks.profiling.measure import GTOL, Run
+from benchmarks.profiling.statistics import BINS, FACTORS, Comparison, Problem, compare, wins
 
 WORST = 20
 
