@@ -214,13 +214,17 @@ def test_pair_test_does_not_depend_on_the_unit_of_x(scale):
 
 @given(pair_streams(), st.integers(-20, 20), st.integers(-20, 20))
 def test_scaling_s_and_y_scales_the_matrix(stream, power_s, power_y):
-    """With powers of two nothing is rounded differently: decisions and products are the same."""
+    """With powers of two nothing is rounded differently: decisions and products are the same.
+
+    That is, where sums are added up in the same order.  On some processors the order depends on
+    where a vector begins in memory, so both matrices get vectors of their own.
+    """
     S, Y = 2.0**power_s, 2.0**power_y
     plain = LSR1(stream.n, memory=stream.memory, initial_gamma=1.0)
     scaled = LSR1(stream.n, memory=stream.memory, initial_gamma=Y / S)
     v = np.arange(1.0, stream.n + 1)
     for s, y in stream:
-        assert plain.update(s, y) is scaled.update(S * s, Y * y)
+        assert plain.update(1.0 * s, 1.0 * y) is scaled.update(S * s, Y * y)
         np.testing.assert_array_equal((scaled @ v) * (S / Y), plain @ v)
 
 

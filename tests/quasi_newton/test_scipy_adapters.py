@@ -293,6 +293,19 @@ def test_solvers_that_factorise_a_dense_matrix_take_no_strategy(method):
         )
 
 
+BARRIER_DECAY = 0.2
+"""Factor of trust-constr on its barrier parameter.  The step that ends a run may be the first one
+after it: then x still is the minimiser for the parameter before."""
+
+
+def at_the_barrier(result, multiplier):
+    """Return how far from an active constraint with this multiplier a run may end.
+
+    Slack times multiplier is the barrier parameter.
+    """
+    return 1.1 * result.barrier_parameter / BARRIER_DECAY / multiplier
+
+
 def separable(x):
     """Return a double well in every variable, and its gradient; minimisers at +-1."""
     wall = x * x - 1.0
@@ -311,8 +324,8 @@ def test_bounds_are_kept_and_found_active():
         bounds=scipy.optimize.Bounds(0.0, upper),
     )
     assert result.success
-    # Slack times multiplier is the barrier parameter, and the multipliers are |x^3 - x| = 0.375.
-    tolerance = 1.1 * result.barrier_parameter / 0.375
+    assert (result.x > 0.0).all() and (result.x < upper).all()
+    tolerance = at_the_barrier(result, multiplier=0.375)  # |x^3 - x|
     np.testing.assert_allclose(result.x, np.minimum(upper, 1.0), rtol=0, atol=tolerance)
 
 
@@ -331,9 +344,8 @@ def test_nonlinear_constraint_with_a_strategy_of_its_own():
         constraints=ball,
     )
     assert result.success
-    # The slack 1 - |x|^2 times the multiplier |centre| - 1 is the barrier parameter.
     distance = np.linalg.norm(centre)
-    tolerance = 1.1 * result.barrier_parameter / (distance - 1.0)
+    tolerance = at_the_barrier(result, multiplier=distance - 1.0)
     assert abs(np.linalg.norm(result.x) - 1.0) <= tolerance
     np.testing.assert_allclose(result.x, centre / distance, rtol=0, atol=tolerance)
 
