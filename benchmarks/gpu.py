@@ -29,7 +29,7 @@ import numpy as np
 
 import qnsolve
 import qnsolve.array
-from qnsolve.array import VectorSpace, to_host
+from qnsolve.arrays import space_of, to_host
 
 METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr")
 SIZES = (10**5, 10**6, 10**7, 10**8)
@@ -118,7 +118,7 @@ def accumulation_error(library: Library, n: int) -> float:
     v = library.asarray(np.full(n, 0.1), "float32")
     w = library.asarray(np.ones(n), "float32")
     exact = n * float(np.float32(0.1))
-    return abs(VectorSpace.of(v).dot(v, w) - exact) / exact
+    return abs(space_of(v).dot(v, w) - exact) / exact
 
 
 class Chain:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import qnsolve
-from qnsolve.array import VectorSpace
+from qnsolve.arrays import new_space
 from qnsolve.checkpoint import load, save
 from qnsolve.methods import METHODS
 from qnsolve.problems import woods
@@ -92,7 +92,7 @@ def killed_solve(method: str, chance: random.Random, folder: Path, counts: Count
             left_over.unlink()
         reached = struct.unpack("q", seen[:8])[0]
         if path.exists():
-            kept = load(path, VectorSpace.build(PROBLEM.n))["state"]["run"]["nit"]
+            kept = load(path, new_space(PROBLEM.n))["state"]["run"]["nit"]
         else:
             kept, counts.before_first_file = 0, counts.before_first_file + 1
         lost = reached - kept
@@ -100,7 +100,7 @@ def killed_solve(method: str, chance: random.Random, folder: Path, counts: Count
         counts.most_lost = max(counts.most_lost, lost)
         counts.beyond_last_file += lost > every
         seen[:8] = struct.pack("q", kept)
-    result = load(end, VectorSpace.build(PROBLEM.n))
+    result = load(end, new_space(PROBLEM.n))
     counts.runs += 1
     counts.same += all(same(value, result[name]) for name, value in expected.items())
 

@@ -32,7 +32,7 @@ import qnsolve
 from benchmarks.profiling import Objective, table
 from benchmarks.profiling.cutest import cutest
 from benchmarks.profiling.problem_sets import read_list
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.methods import SOLVERS
 from qnsolve.quasi_newton.base import Judgement, UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1

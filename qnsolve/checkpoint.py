@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, to_host
+from qnsolve.arrays import Array, VectorSpace, to_host
 from qnsolve.norms import DiagonalNorm
 
 VERSION = 3

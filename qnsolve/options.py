@@ -459,6 +459,7 @@ class NewtonOptions(RadiusOptions):
     # There are no pairs to store or to modify.
     store_rejected: ClassVar[bool] = False
     modified_secant: ClassVar[bool] = False
+    first_step: ClassVar[None] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, wait
 from typing import Any
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 
 
 class ShardSum:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, new_space, space_of
 from qnsolve.krylov.gltr import gltr, lanczos_cubic
 from qnsolve.krylov.model import KrylovResult
 from qnsolve.norms import DiagonalNorm
@@ -178,7 +178,7 @@ def checked_problem(g: Any, B: Any, norm: Any, names: Iterable[str]) -> tuple[Ar
         checked_name(norm, names)
     space = space_of(B)
     if space is None:
-        B, space = np.array(B, dtype=float), VectorSpace.build(B.shape[0])
+        B, space = np.array(B, dtype=float), new_space(B.shape[0])
     g = space.checked(g, "g")
     if isinstance(norm, DiagonalNorm) and norm.space.size != space.size:
         raise ValueError(f"the norm is for n = {norm.space.size}, g has n = {space.size}")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qnsolve.array import VectorSpace
+from qnsolve.arrays import VectorSpace, new_space, space_of
 from tests.tolerances import EPS
 
 
@@ -30,7 +30,7 @@ class OnlyFloat32:
 def test_products_of_float32_are_in_float64_where_there_is_one(xp):
     values = np.array([1.0, 2.0**-20, -1.0])
     v, ones = xp.asarray(values, "float32"), xp.asarray(np.ones(3), "float32")
-    space = VectorSpace.of(v)
+    space = space_of(v)
     assert space.wide == xp.namespace.float64
     assert space.product_eps == EPS
     assert space.dot(v, v) == 2.0 + 2.0**-40
@@ -53,15 +53,15 @@ def test_no_float64_is_asked_for_where_there_is_none(method):
 
 
 def test_float64_is_not_widened(xp):
-    assert VectorSpace.of(xp.asarray(np.ones(2))).wide is None
+    assert space_of(xp.asarray(np.ones(2))).wide is None
 
 
 @pytest.mark.parametrize("dtype", [int, complex, bool, object])
 def test_vectors_are_real_floating(dtype):
     with pytest.raises(TypeError, match="dtype must be real floating"):
-        VectorSpace.build(3, dtype)
+        new_space(3, dtype)
 
 
 def test_masks_are_refused():
     with pytest.raises(TypeError, match="v is a masked array"):
-        VectorSpace.build(2).checked(np.ma.array([1.0, 2.0], mask=[0, 1]), "v")
+        new_space(2).checked(np.ma.array([1.0, 2.0], mask=[0, 1]), "v")

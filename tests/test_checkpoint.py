@@ -15,7 +15,7 @@ import scipy.optimize
 
 import qnsolve
 from qnsolve import DiagonalNorm, presets
-from qnsolve.array import VectorSpace, to_host
+from qnsolve.arrays import new_space, to_host
 from qnsolve.checkpoint import _make_beside, load, save
 from qnsolve.comm import Serial
 from qnsolve.methods import METHODS
@@ -192,7 +192,7 @@ def test_written_every_few_iterations(path):
     assert load(path, SPACE)["state"]["run"]["nit"] == 8
 
 
-SPACE = VectorSpace.build(N)
+SPACE = new_space(N)
 
 
 @pytest.mark.parametrize(("seconds", "written"), [(1e-9, True), (None, False), (3600, False)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.comm import Comm
 from qnsolve.krylov.lanczos import BandLanczos
 from qnsolve.krylov.model import KrylovModel, KrylovResult, random_unit_vector

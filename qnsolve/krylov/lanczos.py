@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh_tridiagonal, eigvalsh_tridiagonal
 
-from qnsolve.array import Array, VectorSpace, set_row
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.krylov.products import Operator, Steps
 
 BREAKDOWN = 8.0
@@ -44,7 +44,7 @@ class Basis:
         if self.size == self._block.shape[0]:
             more = self.space.zeros(tuple(self._block.shape))
             self._block = self.space.xp.concat([self._block, more], axis=0)
-        self._block = set_row(self._block, self.size, q)
+        self._block = self.space.set_row(self._block, self.size, q)
         self.size += 1
 
     def off_span(self, v: Array) -> tuple[Array, float]:

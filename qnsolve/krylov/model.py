@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, space_of
 from qnsolve.comm import Comm
 from qnsolve.krylov.products import Operator, Steps, answered
 from qnsolve.norms import DiagonalNorm
@@ -49,7 +49,7 @@ class KrylovModel:
             raise TypeError(f"g must be real floating, got dtype {g.dtype}")
         if g.ndim != 1 or (g.shape[0] == 0 and comm is None):
             raise ValueError(f"g must have shape (n,) with n >= 1, got {tuple(g.shape)}")
-        space = VectorSpace.of(g, comm)
+        space = space_of(g, comm)
         if not np.isfinite(space.norm_inf(g)):
             raise ValueError("g has entries that are not finite")
         if norm is not None:

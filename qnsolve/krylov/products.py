@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.comm import Comm
 from qnsolve.krylov.model import KrylovModel, KrylovResult
 from qnsolve.krylov.products import Steps

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks

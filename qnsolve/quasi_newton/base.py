@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, to_host
+from qnsolve.arrays import Array, VectorSpace, new_space, space_of, to_host
 from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, PairProducts, RowMemory
 from qnsolve.quasi_newton.scaling import (
@@ -112,7 +112,7 @@ class CompactMatrix:
                 raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self.space = VectorSpace.build(n, dtype, xp) if like is None else VectorSpace.of(like)
+        self.space = new_space(n, dtype, xp) if like is None else space_of(like)
         self.pairs = self._make_memory(int(memory))
         self._rule = resolve_rule(gamma)
         start = self._rule.value if isinstance(self._rule, Constant) else initial_gamma
@@ -165,8 +165,7 @@ class CompactMatrix:
         s: Array,
         y: Array,
         *,
-        s_products: np.ndarray | None = None,
-        y_products: np.ndarray | None = None,
+        products: PairProducts | None = None,
     ) -> UpdateStatus:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
 
@@ -174,8 +173,8 @@ class CompactMatrix:
         ----------
         s, y : array, shape (n,)
             Step and gradient change.
-        s_products, y_products : ndarray, optional
-            W s and W y where they are known already.
+        products : PairProducts, optional
+            The inner products that it adds, where they are known already.
 
         Returns
         -------
@@ -200,7 +199,7 @@ class CompactMatrix:
         Cost: two products with the 2m stored rows, 8 m n flops, and O(m^3) on the host.
         """
         s, y = self._checked(s, "s"), self._checked(y, "y")
-        pair = self.pairs.measure(s, y, s_products, y_products)
+        pair = self.pairs.measure(s, y) if products is None else products
         if pair.ss == 0.0 and self.space.norm_inf(s) == 0.0:
             return UpdateStatus.ZERO_STEP
         if not pair.representable:

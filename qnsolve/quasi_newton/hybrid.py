@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, space_of
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
 from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
@@ -124,7 +124,7 @@ class HybridLSR1(CompactMatrix):
             _check_count("re_applied", re_applied, 0)
         if negative is not None and negative not in NEGATIVE:
             raise ValueError(f"negative must be one of {NEGATIVE} or None, got {negative!r}")
-        small = (n if like is None else VectorSpace.of(like).size) <= SMALL
+        small = (n if like is None else space_of(like).size) <= SMALL
         super().__init__(
             n,
             memory=memory,

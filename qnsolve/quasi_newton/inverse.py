@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, Wanted
+from qnsolve.arrays import Array, Request
 from qnsolve.quasi_newton.base import Inner, UpdateStatus
 from qnsolve.quasi_newton.lsr1 import LSR1, SKIP
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import Constant, GammaRule, resolve_rule
 from qnsolve.quasi_newton.spectrum import FAST, Columns
-from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.quasi_newton.tracking import TrackedGradient, root
 
 MIN_COSINE = 1e-8
 """Least cosine of the angle between d and -g at which d is taken for a direction of descent."""
@@ -164,8 +164,8 @@ class InverseLSR1(LSR1):
         return Direction(gradient.vector * -1.0, slope, gradient.norm, modified=True)
 
     def _measured(self, d: Array, gradient: TrackedGradient, modified: bool) -> Direction | None:
-        self.space.gather(Wanted([(gradient.vector, d), (d, d)]))
-        slope, length = self.space.dot(gradient.vector, d), self.space.norm(d)
+        slope, square = self.space.reduce(Request(((gradient.vector, d), (d, d)))).dots
+        length = root(square, d, self.space)
         # False for NaN too.
         if np.isfinite(length) and slope <= -MIN_COSINE * gradient.norm * length < 0.0:
             return Direction(d, slope, length, modified)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
 from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
 from qnsolve.quasi_newton.scaling import MIN_COSINE, GammaRule

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule

@@ -6,14 +6,14 @@ i >= j, mirrored; a new pair extends it by ``W s``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace, set_row
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.quasi_newton.base import Judgement
 from qnsolve.quasi_newton.lsr1 import LSR1, SKIP, column_scale
 from qnsolve.quasi_newton.pairs import PairProducts, RowMemory
@@ -119,7 +119,7 @@ class PsiMemory(RowMemory):
         wide = self.space.wide is not None
         products = self.products(psi) if wide else pair.with_y - gamma * pair.with_s
         p = self._take_slot(len(kept) - 1)
-        self._block = set_row(self._block, p, psi)
+        self._block = self.space.set_row(self._block, p, psi)
         gram = self._gram
         gram[p, :filled] = gram[:filled, p] = products
         gram[p, p] = self.space.dot(psi, psi)
@@ -149,15 +149,9 @@ class PsiMemory(RowMemory):
             state["y_norms"],
         )
 
-    def with_newest(
-        self, products: np.ndarray, v: Array, newest: tuple[Array, Array] | None = None
-    ) -> np.ndarray:
-        """Return W v given `products`, its value before the newest pair was stored."""
-        p = self._order[-1]
-        out = np.zeros(self._used)
-        out[: len(products)] = products
-        out[p] = self.space.dot(self._block[p, :], v)
-        return out
+    def _newest_with(self, v: Array, with_s: float, with_y: float) -> Sequence[float]:
+        # psi was rounded when it was made, and may be small against y.
+        return (self.space.dot(self._block[self._order[-1], :], v),)
 
     @staticmethod
     def _none() -> PsiBlocks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qnsolve.array import Array, to_host
+from qnsolve.arrays import Array, to_host
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus, dense_of
 from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import lapack
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, new_space, space_of
 from qnsolve.quasi_newton.eigen import eigh
 
 CANCELLATION = 1e-2
@@ -165,7 +165,7 @@ class PartialSpectrum:
 
     @classmethod
     def _of_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
-        space = VectorSpace.of(basis[0, :]) if basis.shape[0] else VectorSpace.build(basis.shape[1])
+        space = space_of(basis[0, :]) if basis.shape[0] else new_space(basis.shape[1])
         order = np.argsort(eigenvalues)
         coefficients = np.eye(len(eigenvalues))[:, order]
         return cls(gamma, np.asarray(eigenvalues)[order], FixedRows(space, basis), coefficients)

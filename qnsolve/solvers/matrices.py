@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, space_of
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -48,7 +48,7 @@ class Build:
     def __call__(
         self, like: Array | VectorSpace, options: MatrixSettings, initial_gamma: float
     ) -> CompactMatrix:
-        space = VectorSpace.of(like)
+        space = space_of(like)
         return self.matrix(
             space.size,
             memory=options.memory,

@@ -386,7 +386,7 @@ class NewtonModel(Model):
         """Return an approximate minimiser within reach of the iterate `x`."""
         g, metric, space = self.gradient, self.metric, self.space
         norm = metric if isinstance(metric, DiagonalNorm) else None
-        solver = self._solve(g, reach.size, norm=norm, tol=self._tolerance(), space=space)
+        solver = self._solve(g, reach.size, norm=norm, tol=self._tolerance(), comm=space.comm)
         found = yield from _asking(solver, x, g)
         step, decrease, blind = found.step, found.decrease, False
         if found.status is SubproblemStatus.NONFINITE and not decrease > 0.0:

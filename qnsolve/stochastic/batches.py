@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 
 
 class BatchSource(Protocol):

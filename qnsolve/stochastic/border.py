@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 
 SHARED = ("float32", "float64")
 """Dtypes, by the ends of their names, that NumPy has too."""

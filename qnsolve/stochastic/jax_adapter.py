@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.flatten_util import ravel_pytree
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 
 
 class PytreeLoss:

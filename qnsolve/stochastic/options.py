@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from qnsolve.norms import DiagonalNorm
 from qnsolve.options import (
@@ -27,7 +27,7 @@ from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.scaling import GammaRule
 from qnsolve.solvers.matrices import Build, MatrixFactory
-from qnsolve.stochastic.norms import MOMENTS
+from qnsolve.solvers.moving_norms import MOMENTS
 from qnsolve.stochastic.scaling import PartOfLatest
 
 NORMS = ("l2", *MOMENTS)
@@ -270,6 +270,7 @@ class NewtonStepOptions(RegionOptions):
     inner: str = field(default="steihaug", metadata=checked_by(check_one_of("steihaug", "gltr")))
     inner_maxiter: int = field(default=10, metadata=checked_by(at_least(1)))
     forcing: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    store_rejected: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qnsolve.array import Array, to_host
+from qnsolve.arrays import Array, to_host
 from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.step import StepInfo
 from qnsolve.stochastic.training import make_solver

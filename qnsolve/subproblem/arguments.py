@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import VectorSpace
+from qnsolve.arrays import VectorSpace
 
 
 def checked_positive(value: Any, name: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.subproblem.regions import Term
 from qnsolve.subproblem.types import ReducedProblem
 

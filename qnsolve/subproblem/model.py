@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, space_of
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -95,6 +95,11 @@ class QuadraticModel:
     def minimise(self, term: Term) -> SubproblemResult:
         """Minimise with what keeps the step short given as it is, unchecked, in O(r)."""
         return SubproblemResult(self, term, term.solve(self.problem))
+
+    @property
+    def gradient_norm(self) -> float:
+        """||g||, in the dual norm where B has a metric."""
+        return self._split.norm
 
     def slope(self, reduced: ReducedStep) -> float:
         """Return g's of a reduced step; inf or NaN, without a warning, on overflow."""
@@ -244,6 +249,14 @@ class SubproblemResult:
     def length(self) -> float:
         """||step||_2 (of p = A^{1/2} step in a metric A), from the reduced coordinates."""
         return self.reduced.length
+
+    @property
+    def longest_block(self) -> float:
+        """Length of the step in the norm of its region or regulariser: that of its longest block."""
+        if self.term.norm == "l2":
+            return self.length
+        v = np.append(self.reduced.par, self.reduced.perp)
+        return float(self.term.lengths(v).max())
 
     @property
     def slope(self) -> float:

@@ -11,7 +11,7 @@ import pytest
 import qnsolve
 import qnsolve.array
 from qnsolve import DiagonalNorm
-from qnsolve.array import VectorSpace, Wanted
+from qnsolve.arrays import VectorSpace, Wanted, space_of, to_host
 from qnsolve.comm import Serial
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 
@@ -213,7 +213,7 @@ def test_gathering_changes_no_number(method):
 
 def test_numbers_are_known_for_as_long_as_their_vectors_live(crossings):
     a, b = (array_api_strict.asarray([float(i), 2.0]) for i in range(2))
-    space = VectorSpace.of(a)
+    space = space_of(a)
     assert space.gather(Wanted([(a, b), (b, a)], [b]), [3.0, a[1]]) == [3.0, 2.0]
     assert (space.dot(a, b), space.dot(b, a), space.norm_inf(b)) == (4.0, 4.0, 2.0)
     assert len(crossings) == 1
@@ -232,7 +232,7 @@ def test_numbers_are_known_for_as_long_as_their_vectors_live(crossings):
 def test_rows_are_known_by_their_content(crossings):
     rows = array_api_strict.asarray([[1.0, 2.0], [3.0, 4.0]])
     v = array_api_strict.asarray([1.0, 1.0])
-    space = VectorSpace.of(v)
+    space = space_of(v)
     assert space.products(rows, v, "then").tolist() == [3.0, 7.0]
     assert space.products(2.0 * rows, v, "now").tolist() == [6.0, 14.0]
     assert space.products(rows, v, "then").tolist() == [3.0, 7.0]
@@ -241,4 +241,4 @@ def test_rows_are_known_by_their_content(crossings):
 
 def test_nan_is_the_largest():
     v = array_api_strict.asarray([1.0, np.nan, -3.0])
-    assert np.isnan(VectorSpace.of(v).norm_inf(v))
+    assert np.isnan(space_of(v).norm_inf(v))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qnsolve
-from qnsolve.array import set_row
+from qnsolve.arrays import set_row
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qnsolve import LBFGS, LSR1, HybridLSR1
-from qnsolve.array import to_host
+from qnsolve.arrays import to_host
 from tests.tolerances import EPS
 
 N, PAIRS = 30, 6

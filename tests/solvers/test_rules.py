@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import qnsolve
 from qnsolve import Status
-from qnsolve.array import to_host
+from qnsolve.arrays import to_host
 from qnsolve.problems import get_problem
 from tests.tolerances import LIBRARY_ROUNDINGS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qnsolve.array import VectorSpace
+from qnsolve.arrays import space_of
 
 INPUTS, HIDDEN = 6, 5
 N_PARAMS = INPUTS * HIDDEN + 2 * HIDDEN + 1
@@ -26,7 +26,7 @@ def start(seed=0, dtype=float):
 def net_loss(x, batch, decay=1e-3):
     """Return loss and gradient of a net with one hidden layer, in any array library."""
     X, t = batch
-    xp = VectorSpace.of(x).xp
+    xp = space_of(x).xp
     a, b = INPUTS * HIDDEN, INPUTS * HIDDEN + HIDDEN
     W, c, v, d = xp.reshape(x[:a], (INPUTS, HIDDEN)), x[a:b], x[b:-1], x[-1]
     hidden = xp.tanh(X @ W + c)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.array import to_host
+from qnsolve.arrays import to_host
 from qnsolve.stochastic import MiniBatches, train
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic.problems import net_loss, samples, start

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from qnsolve import checkpoint
-from qnsolve.array import VectorSpace
+from qnsolve.arrays import space_of
 from qnsolve.stochastic import MiniBatches, train
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic import killed_run
@@ -49,7 +49,7 @@ def test_killed_in_the_middle_of_an_epoch(method, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(script, env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert checkpoint.load(path, VectorSpace.of(start()))["steps"] == 12  # of 30, 6 an epoch
+    assert checkpoint.load(path, space_of(start()))["steps"] == 12  # of 30, 6 an epoch
     assert_same(run(method=method, checkpoint=path), run(method=method))
 
 
@@ -60,7 +60,7 @@ def test_broken_off_anywhere(overlap, norm, steps, tmp_path):
     options = {"overlap": overlap, "norm": norm, "memory": 4}
     path = tmp_path / "run.npz"
     run(checkpoint=path, step_callback=stop_after(steps), **options)
-    assert checkpoint.load(path, VectorSpace.of(start()))["steps"] == steps
+    assert checkpoint.load(path, space_of(start()))["steps"] == steps
     assert_same(run(checkpoint=path, **options), run(**options))
 
 
@@ -73,7 +73,7 @@ def test_a_callback_that_raises_loses_no_step(error, tmp_path):
     path = tmp_path / "run.npz"
     with pytest.raises(error):
         run(checkpoint=path, step_callback=fail)
-    assert checkpoint.load(path, VectorSpace.of(start()))["steps"] == 9
+    assert checkpoint.load(path, space_of(start()))["steps"] == 9
     assert_same(run(checkpoint=path), run())
 
 
@@ -124,7 +124,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk"):
         checkpoint.save(path, {"a": 2})
     monkeypatch.undo()
-    assert checkpoint.load(path, VectorSpace.of(start())) == {"a": 1}
+    assert checkpoint.load(path, space_of(start())) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
 
 
@@ -151,7 +151,7 @@ def test_values_go_round(tmp_path):
         "deep": {"array": np.arange(3, dtype=np.int64), "f": np.ones((2, 0), np.float32)},
     }
     checkpoint.save(path, tree)
-    back = checkpoint.load(path, VectorSpace.of(start()))
+    back = checkpoint.load(path, space_of(start()))
     assert np.isnan(back.pop("nan"))
     deep, expected = back.pop("deep"), tree.pop("deep")
     tree.pop("nan")

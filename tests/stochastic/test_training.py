@@ -6,7 +6,7 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from qnsolve.array import to_host
+from qnsolve.arrays import to_host
 from qnsolve.stochastic import MiniBatches, train
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
