@@ -73,7 +73,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples/gallery", "../examples/teaching"],
     "gallery_dirs": ["gallery", "teaching"],
     "filename_pattern": r"/plot_|/teaching/",
-    "ignore_pattern": r"/figures\.py$",
+    "ignore_pattern": r"^figures\.py$",
     "image_scrapers": ("gallery_figures.figures_of",),
     "reset_modules": (),
     "abort_on_example_error": True,
