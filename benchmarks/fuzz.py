@@ -32,7 +32,7 @@ import qnsolve
 from qnsolve import Status, presets
 from qnsolve.interface import METHODS
 from qnsolve.published import first_steps
-from qnsolve.solvers.common import ROUNDING_ACCEPT
+from qnsolve.solvers.along_step import ROUNDING_ACCEPT
 from qnsolve.solvers.wolfe import MAX_TRIALS
 from qnsolve.krylov.steihaug import PRODUCTS
 

@@ -58,8 +58,20 @@ Asking = Generator[Evaluate | Multiply, Any, T]
 array."""
 
 
-def drive(loop: Asking[T], answer: Callable[[Evaluate | Multiply], Any]) -> T:
-    """Put the questions of `loop` to `answer`; return what the loop returns.
+def relay(part: Generator[Any, Any, T], ask: Callable[[Any], Asking[Any]]) -> Asking[T]:
+    """Run a part of a loop that has questions of its own, each of which `ask` puts to the loop."""
+    reply = None
+    while True:
+        try:
+            question = part.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        reply = yield from ask(question)
+
+
+def drive(loop: Generator[Any, Any, T], answer: Callable[[Any], Any]) -> T:
+    """Put the questions of `loop`, or of a part of one, to `answer`; return what it returns.
 
     What `answer` raises is raised inside the loop, which may write a checkpoint, and comes out
     unchanged.

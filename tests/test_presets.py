@@ -11,7 +11,7 @@ import scipy.optimize
 import qnsolve
 from qnsolve import presets
 from qnsolve.problems import get_problem
-from qnsolve.solvers.common import starting_radius
+from qnsolve.solvers.start import starting_radius
 from tests.reference import arcs, lmtr, ramamurthy_duffy, sc_sr1
 
 PRESETS = {

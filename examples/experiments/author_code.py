@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qnsolve import LSR1, PartialSpectrum, QuadraticModel, UpdateStatus
-from qnsolve.objective import Objective
+from qnsolve.points import all_finite, end_of_step
 from qnsolve.presets import Preset
 from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
-from qnsolve.solvers.common import all_finite, end_of_step
+from qnsolve.questions import Asking, Evaluate
 from qnsolve.solvers.first_step import FirstStep
 from qnsolve.solvers.matrices import Build
 from qnsolve.solvers.weight import Midpoints
@@ -50,11 +50,13 @@ class UnitL1Step:
     The pair does not belong to the step.
     """
 
-    def __call__(self, objective: Objective, at: Any) -> FirstStep | None:
-        space, g = objective.space, at.model.gradient
+    def __call__(self, at: Any, space: Any) -> Asking[FirstStep | None]:
+        g = at.model.gradient
         t = min(1.0, 1.0 / space.dot(space.xp.sign(g), g))
         x = end_of_step(space, at.x, -g, t * at.model.gradient_norm, t)
-        f, g_new = (np.nan, None) if x is None else objective(x)
+        if x is None:
+            return None
+        f, g_new, _ = yield Evaluate(x)
         if g_new is None or not all_finite(f, space.norm(g_new)):
             return None
         return FirstStep(x, f, g_new, -g)

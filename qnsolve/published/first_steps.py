@@ -8,7 +8,7 @@ import numpy as np
 
 from qnsolve.arrays import Array, Request, VectorSpace
 from qnsolve.points import all_finite, end_of_step, is_unbounded
-from qnsolve.questions import Answer, Asking, Evaluate
+from qnsolve.questions import Answer, Asking, Evaluate, relay
 from qnsolve.solvers.first_step import FirstStep
 from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
@@ -42,16 +42,14 @@ class WolfeSearch:
             shortest=space.eps * space.norm(at.x),
             eps=space.eps,
         )
-        point = None
-        while True:
-            try:
-                t = search.send(point)
-            except StopIteration as over:
-                found = over.value
-                break
+
+        def ask(t: float) -> Asking[LinePoint]:
             x, answer = yield from _ask_at(at, space, direction, t, direction)
             slope = answer.numbers.dots[1] if _finite(answer, space) else np.nan
-            point = LinePoint(t, answer.f, slope, (x, answer.g), is_unbounded(answer.f, at.f_start))
+            lowest = is_unbounded(answer.f, at.f_start)
+            return LinePoint(t, answer.f, slope, (x, answer.g), lowest)
+
+        found = yield from relay(search, ask)
         if found is None or found.end[1] is None:
             return None
         x, g = found.end

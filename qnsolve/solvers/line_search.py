@@ -13,7 +13,7 @@ from qnsolve.arrays import Array
 from qnsolve.options import LineSearchOptions
 from qnsolve.quasi_newton.inverse import Direction, InverseLSR1
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
-from qnsolve.questions import Asking, Evaluate
+from qnsolve.questions import Asking, Evaluate, relay
 from qnsolve.result import Status
 from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.metric import EuclideanNorm
@@ -138,7 +138,7 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         shortest=shortest / direction.length,
         eps=run.space.eps,
     )
-    found = yield from along_line(search, at, direction, run)
+    found = yield from relay(search, partial(ask_at, at, direction, run))
     run.changing()
     model.n_modified += direction.modified
     status: Status | None = None
@@ -167,24 +167,15 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     return run.before_step(model.largest_slope) if status is None else status
 
 
-def along_line(
-    search: Any, at: Iterate, direction: Direction, run: Run
-) -> Asking[LinePoint | None]:
-    """Run a search for a step length whose points are questions of the loop."""
-    point = None
-    while True:
-        try:
-            t = search.send(point)
-        except StopIteration as over:
-            found: LinePoint | None = over.value
-            return found
-        x = end_of_step(run.space, at.x, direction.vector, t * direction.length, t)
-        end = at.model.end_of(x, direction)
-        if x is not None:
-            end.answered((yield Evaluate(x, end.request)))
-        slope = end.slope if end.finite else math.nan
-        run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope)
-        point = LinePoint(t, end.f, slope, end, is_unbounded(end.f, at.f_start))
+def ask_at(at: Iterate, direction: Direction, run: Run, t: float) -> Asking[LinePoint]:
+    """Ask for f and g at x + t direction."""
+    x = end_of_step(run.space, at.x, direction.vector, t * direction.length, t)
+    end = at.model.end_of(x, direction)
+    if x is not None:
+        end.answered((yield Evaluate(x, end.request)))
+    slope = end.slope if end.finite else math.nan
+    run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope)
+    return LinePoint(t, end.f, slope, end, is_unbounded(end.f, at.f_start))
 
 
 def first_trial(last_t: float | None, length: float, options: LineSearchOptions) -> float:

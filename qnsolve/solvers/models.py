@@ -22,7 +22,7 @@ from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
-from qnsolve.questions import Answer, Asking, Multiply
+from qnsolve.questions import Answer, Asking, Multiply, relay
 from qnsolve.solvers.metric import Metric
 from qnsolve.solvers.moving_norms import MovingNorm
 from qnsolve.solvers.reach import Radius, Reach
@@ -387,7 +387,11 @@ class NewtonModel(Model):
         g, metric, space = self.gradient, self.metric, self.space
         norm = metric if isinstance(metric, DiagonalNorm) else None
         solver = self._solve(g, reach.size, norm=norm, tol=self._tolerance(), comm=space.comm)
-        found = yield from _asking(solver, x, g)
+
+        def ask(v: Array) -> Asking[Array]:
+            return (yield Multiply(x, g, v))
+
+        found = yield from relay(solver, ask)
         step, decrease, blind = found.step, found.decrease, False
         if found.status is SubproblemStatus.NONFINITE and not decrease > 0.0:
             # Nothing is known of the curvature here; a few steps may lead to where something is.
@@ -441,13 +445,3 @@ class NewtonModel(Model):
         downhill = self.metric.from_ball(self.metric.from_ball(-self.gradient))
         return (radius / self.gradient_norm) * downhill
 
-
-def _asking(solver: Any, x: Array, g: Array) -> Asking[Any]:
-    """Run a Krylov solver whose products are questions of the loop."""
-    product = None
-    while True:
-        try:
-            v = solver.send(product)
-        except StopIteration as end:
-            return end.value
-        product = yield Multiply(x, g, v)

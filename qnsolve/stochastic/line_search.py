@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from qnsolve.arrays import Array, VectorSpace, space_of
 from qnsolve.points import all_finite
 from qnsolve.quasi_newton.inverse import InverseLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.questions import drive
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
 from qnsolve.state import Saved, Stateful
 from qnsolve.stochastic.options import LineSearchStepOptions
@@ -93,7 +93,15 @@ class LineSearchSolver:
             shortest=space.eps * space.norm(x) / direction.length,
             eps=space.eps,
         )
-        found = _along_line(search, value_and_grad, x, direction.vector, space)
+
+        def line(t: float) -> LinePoint:
+            point = x + t * direction.vector
+            value, slope_vector = value_and_grad(point)
+            finite = all_finite(value, space.norm_inf(slope_vector))
+            slope = space.dot(slope_vector, direction.vector) if finite else np.nan
+            return LinePoint(t, value if finite else np.inf, slope, (point, slope_vector))
+
+        found = drive(search, line)
         if found is None:
             H.reset()
             state.last_t = 1.0
@@ -118,24 +126,3 @@ class LineSearchSolver:
         state.restore(saved)
         return state
 
-
-def _along_line(
-    search: Generator[float, LinePoint, LinePoint | None],
-    value_and_grad: ValueAndGrad,
-    x: Array,
-    direction: Array,
-    space: VectorSpace,
-) -> LinePoint | None:
-    """Run a search for a step length on one batch."""
-    reply: Any = None
-    while True:
-        try:
-            t = search.send(reply)
-        except StopIteration as over:
-            found: LinePoint | None = over.value
-            return found
-        point = x + t * direction
-        f, g = value_and_grad(point)
-        finite = all_finite(f, space.norm_inf(g))
-        slope = space.dot(g, direction) if finite else np.nan
-        reply = LinePoint(t, f if finite else np.inf, slope, (point, g))

@@ -24,11 +24,12 @@ from qnsolve import (
 from qnsolve.objective import Objective
 from qnsolve.published import DoublingSearch, RamamurthyDuffyLSR1, WolfeSearch
 from qnsolve.quasi_newton.hybrid import sr1_updates
-from qnsolve.quasi_newton.tracking import TrackedGradient
-from qnsolve.solvers.adaptive_norm import AdaptiveNorm
-from qnsolve.solvers.common import first_gamma
-from qnsolve.solvers.hessian import Hessian
-from qnsolve.solvers.local_model import EuclideanNorm, LocalModel
+from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
+from qnsolve.questions import Answer
+from qnsolve.solvers.metric import EuclideanNorm
+from qnsolve.solvers.models import End, SecantModel
+from qnsolve.solvers.moving_norms import AdaptiveNorm
+from qnsolve.solvers.start import first_gamma
 from qnsolve.solvers.weight import Along, interpolated_weight
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.types import ReducedProblem
@@ -140,12 +141,26 @@ def test_callables_never_see_a_point_at_infinity(method, dtype):
     assert np.isfinite(result.x).all() and result.status != Status.NON_FINITE_START
 
 
+def model_at(x, g, B):
+    """Return a model at x, whose matrix is B."""
+    metric = EuclideanNorm(B.space)
+    model = SecantModel(lambda gamma: B, metric)
+    model.stand_at(answered(End(x, metric), g))
+    model.begin(1.0)
+    return model
+
+
+def answered(end, g):
+    numbers = end.request(g)
+    return end.answered(Answer(0.0, g, space_of(g).reduce(numbers)))
+
+
 def test_correction_of_a_pair_beyond_the_range():
     B = LSR1(2)
     assert B.update(np.array([1.0, 0.0]), np.array([1e139, 1e138])).stored
-    model = LocalModel(np.ones(2), B, EuclideanNorm(B.space))
-    short = np.array([1e-135, 0.0])
-    assert not model.learn(short, 2.0 * np.ones(2), 2.0, offer=True, move=True, theta=1e36)
+    model = model_at(np.zeros(2), np.ones(2), B)
+    end = answered(model.end_of(np.zeros(2), np.array([1e-135, 0.0])), 2.0 * np.ones(2))
+    assert not model.learn(end, offer=True, move=True, theta=1e36)
     np.testing.assert_array_equal(model.gradient, [2.0, 2.0])
 
 
@@ -248,8 +263,8 @@ def test_products_by_differences_at_the_end_of_the_range():
 
     largest = np.finfo(np.float32).max
     objective = Objective(fun, np.full(2, largest), jac=True)
-    product = Hessian(objective, None, None, ()).at(objective.x0, np.ones(2, np.float32))
-    assert np.isnan(product(np.full(2, 1e-8, np.float32))).all()
+    hessian, v = Hessian(objective, None, None, ()), np.full(2, 1e-8, np.float32)
+    assert np.isnan(hessian.product(objective.x0, np.ones(2, np.float32), v)).all()
 
 
 @pytest.mark.parametrize("kind", [LSR1, LBFGS, HybridLSR1])
@@ -263,7 +278,9 @@ def test_products_of_a_matrix_beyond_the_range(kind):
 def test_change_of_a_gradient_beyond_the_range():
     largest = np.finfo(np.float64).max
     tracked = TrackedGradient.of(np.full(2, largest), LSR1(2).pairs)
-    np.testing.assert_array_equal(tracked.difference(np.full(2, -largest)), -np.inf)
+    change = GradientChange(tracked, np.ones(2), None)
+    change.request(np.full(2, -largest))
+    np.testing.assert_array_equal(change.y, -np.inf)
 
 
 @pytest.mark.parametrize("rule", [WolfeSearch(), DoublingSearch(), UnitL1Step()])
@@ -286,10 +303,10 @@ def test_first_steps_beyond_the_range(rule):
 def test_memory_that_a_refused_pair_empties():
     """The products of the gradient with rows that are gone are gone, too."""
     B = RamamurthyDuffyLSR1(1, memory=5, gamma=1.0)
-    model = LocalModel(np.ones(1), B, EuclideanNorm(B.space))
-    step = np.ones(1)
-    assert model.learn(step, 4.0 * step, 4.0, offer=True, move=True)
-    assert not model.learn(step, 5.0 * step, 5.0, offer=True, move=True)
+    model, step = model_at(np.zeros(1), np.ones(1), B), np.ones(1)
+    for g, stored in ((4.0, True), (5.0, False)):
+        end = answered(model.end_of(np.zeros(1), step), g * step)
+        assert model.learn(end, offer=True, move=True) is stored
     assert B.n_pairs == 0
     assert model.quadratic().trust_region(1.0).decrease > 0.0
 
@@ -303,9 +320,10 @@ def test_steps_off_the_pairs_beyond_float32():
 
 def test_norm_of_gradients_at_the_end_of_the_range():
     largest = np.full(2, np.finfo(np.float64).max)
-    norm = AdaptiveNorm(None, (1e-4, 1.0), True, largest)
-    norm.update(largest)
-    np.testing.assert_array_equal(norm.norm.d, 1.0)
+    norm = AdaptiveNorm(None, (1e-4, 1.0), True, space_of(largest))
+    for _ in range(2):
+        norm.update(largest)
+    np.testing.assert_array_equal(norm.norm().d, 1.0)
 
 
 def test_residual_of_truncated_cg_beyond_the_range():

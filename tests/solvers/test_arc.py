@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import qnsolve
 from qnsolve.options import CubicOptions
 from qnsolve.problems import get_problem
-from qnsolve.solvers.arc import Scale, model_along, regularised_step
-from qnsolve.solvers.trial import Outcome
+from qnsolve.solvers.outcome import Outcome
+from qnsolve.solvers.reach import Weight, along
 from qnsolve.solvers.weight import Along, CartisGouldToint, Midpoints, interpolated_weight
 from qnsolve.subproblem.model import QuadraticModel
 from tests.starts import an_ulp_apart
@@ -96,27 +96,30 @@ def test_weight_is_raised_without_leaving_the_model():
     """Negative curvature -2 and weight 1e-6 ask for a step of 2e6."""
     model = QuadraticModel(np.array([1.0, 0.5]), np.diag([-2.0, 3.0]))
     for norm in ("shape", "l2"):
-        scale = Scale(1e-6, reach=0.03, moved=True)
-        trial = regularised_step(model, scale, replace(OPTIONS, norm=norm))
+        weight = Weight(OPTIONS, interpolated_weight, norm, longest_step=100.0, first=1e-6)
+        weight.begin(0.03, model.gradient_norm)
+        weight.moved = True
+        trial = weight.minimise(model)
         assert 0.03 < trial.length <= 3.0
         assert trial.decrease > 0.0
-        again = model.regularised(scale.weight, norm)
+        assert weight.size == 1e-6
+        again = model.regularised(trial.term.weight, norm)
         np.testing.assert_array_equal(again.step, trial.step)
 
 
 def test_model_along_the_step_is_stationary_at_its_end():
     model = QuadraticModel(np.array([1.0, 0.5, -2.0]), np.diag([-2.0, 3.0, 0.1]))
     for norm in ("shape", "l2"):
-        along = model_along(model.regularised(0.7, norm), 1.0)
-        assert along.weight_for(1.0) == pytest.approx(0.7)
+        at = along(model.regularised(0.7, norm))
+        assert at.weight_for(1.0) == pytest.approx(0.7)
         # Its value there is the decrease that was promised.
-        value = along.slope + along.curvature / 2 + 0.7 * along.cube / 3
+        value = at.slope + at.curvature / 2 + 0.7 * at.cube / 3
         assert -value == pytest.approx(model.regularised(0.7, norm).decrease)
 
 
 def test_no_weight_is_large_enough_for_a_step_whose_cube_is_zero():
-    along = Along(slope=-17.0, curvature=18.0, cube=0.0, gradient_norm=1.0)
-    assert (along.weight_for(0.1), along.weight_for(10.0)) == (np.inf, -np.inf)
+    at = Along(slope=-17.0, curvature=18.0, cube=0.0, gradient_norm=1.0)
+    assert (at.weight_for(0.1), at.weight_for(10.0)) == (np.inf, -np.inf)
 
 
 # -- rules for the weight --------------------------------------------------------------------------

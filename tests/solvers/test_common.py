@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.solvers.common import (
-    actual_reduction,
-    first_gamma,
-    hermite_minimiser,
-    is_lower,
-    starting_radius,
-)
+from qnsolve.solvers.along_step import actual_reduction, hermite_minimiser
+from qnsolve.solvers.start import first_gamma, starting_radius
+from qnsolve.solvers.stopping import is_lower
 
 
 def test_hermite_minimiser():

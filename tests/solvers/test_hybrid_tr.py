@@ -8,7 +8,7 @@ import pytest
 import qnsolve
 from qnsolve.options import HybridOptions
 from qnsolve.problems import get_problem
-from qnsolve.solvers.common import VALUE_NOISE, secant_correction
+from qnsolve.solvers.along_step import VALUE_NOISE, secant_correction
 
 
 def test_defaults():

@@ -13,7 +13,8 @@ import qnsolve
 from qnsolve import Status
 from qnsolve.presets import RAMAMURTHY_DUFFY_LS
 from qnsolve.problems import get_problem
-from qnsolve.solvers.wolfe import MAX_TRIALS, Trial, strong_wolfe
+from qnsolve.questions import drive
+from qnsolve.solvers.wolfe import MAX_TRIALS, LinePoint, strong_wolfe
 from tests.reference import ramamurthy_duffy_ls
 from tests.strategies import log_uniform
 from tests.tolerances import EPS
@@ -32,22 +33,21 @@ def on_line(phi, slope, seen=None):
         if seen is not None:
             seen.append(t)
         f = float(phi(t))
-        return Trial(t, f, float(slope(t)) if math.isfinite(f) else math.nan)
+        return LinePoint(t, f, float(slope(t)) if math.isfinite(f) else math.nan)
 
     return line
 
 
 def search(phi, slope, first=1.0, decrease=1e-4, curvature=0.9, shortest=0.0, seen=None):
-    line = on_line(phi, slope, seen)
-    return strong_wolfe(
-        line,
-        Trial(0.0, float(phi(0.0)), float(slope(0.0))),
+    steps = strong_wolfe(
+        LinePoint(0.0, float(phi(0.0)), float(slope(0.0))),
         first,
         decrease=decrease,
         curvature=curvature,
         shortest=shortest,
         eps=EPS,
     )
+    return drive(steps, on_line(phi, slope, seen))
 
 
 LINES = {
@@ -124,11 +124,11 @@ def test_minus_infinity_is_no_acceptable_value():
 
 def test_unbounded_trial_ends_the_search():
     def line(t):
-        return Trial(t, -t, -1.0, unbounded=t > 1e3)
+        return LinePoint(t, -t, -1.0, unbounded=t > 1e3)
 
-    found = strong_wolfe(
-        line, Trial(0.0, 0.0, -1.0), 1.0, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS
-    )
+    start = LinePoint(0.0, 0.0, -1.0)
+    steps = strong_wolfe(start, 1.0, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS)
+    found = drive(steps, line)
     assert found.unbounded and found.t > 1e3
 
 
@@ -271,11 +271,10 @@ def step_length(fun, x, d, first):
 
     def line(t):
         f, g = fun(x + t * d)
-        return Trial(t, f, float(g @ d))
+        return LinePoint(t, f, float(g @ d))
 
-    return strong_wolfe(
-        line, line(0.0), first, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS
-    ).t
+    steps = strong_wolfe(line(0.0), first, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS)
+    return drive(steps, line).t
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.stochastic.norms import SecondMoments
+from qnsolve.arrays import new_space, space_of
+from qnsolve.solvers.moving_norms import SecondMoments
 from tests.tolerances import EPS
 
 DECAY, EPSILON, RATE = 0.9, 1e-8, 0.05
@@ -24,7 +25,7 @@ def second_moment(kind, gradients):
 @pytest.mark.parametrize("kind", ["adagrad", "rmsprop", "adam"])
 def test_linear_model_in_the_ellipsoid_gives_the_first_order_step(kind):
     gradients = np.random.default_rng(0).standard_normal((20, 7))
-    moments = SecondMoments(kind, decay=DECAY, epsilon=EPSILON, like=gradients[0])
+    moments = SecondMoments(kind, decay=DECAY, epsilon=EPSILON, space=space_of(gradients[0]))
     for g in gradients:
         moments.update(g)
     A, g = moments.norm(), gradients[-1]
@@ -36,13 +37,13 @@ def test_linear_model_in_the_ellipsoid_gives_the_first_order_step(kind):
 
 
 def test_squares_that_overflow_do_no_harm():
-    moments = SecondMoments("adam", decay=DECAY, epsilon=EPSILON, like=np.zeros(2))
+    moments = SecondMoments("adam", decay=DECAY, epsilon=EPSILON, space=new_space(2))
     moments.update(np.array([1e200, 0.0]))
     assert moments.norm().d == pytest.approx([1e200, EPSILON], rel=STEP_RTOL)
 
 
 def test_state_goes_round():
-    a, b = (SecondMoments("adam", decay=DECAY, epsilon=EPSILON, like=np.zeros(2)) for _ in range(2))
+    a, b = (SecondMoments("adam", decay=DECAY, epsilon=EPSILON, space=new_space(2)) for _ in range(2))
     a.update(np.array([1.0, 2.0]))
     b.restore(a.snapshot())
     assert (a.norm().d == b.norm().d).all()

@@ -8,7 +8,6 @@ import pytest
 from qnsolve import LSR1, DiagonalNorm, HybridLSR1, QuadraticModel, ScaledMatrix, solve_trs
 from qnsolve.solvers.matrices import Build
 from qnsolve.stochastic import make_solver
-from qnsolve.stochastic.model import HessianModel, SecantModel
 from qnsolve.stochastic.norms import SecondMoments
 from qnsolve.stochastic.options import NewtonStepOptions, TrustRegionStepOptions
 from qnsolve.stochastic.scaling import PartOfLatest
@@ -75,25 +74,28 @@ def test_pairs_follow_the_norm(matrix):
     options = TrustRegionStepOptions(
         memory=4, refresh=1, decay=0.99, gamma="latest", matrix=Build(matrix)
     )
-    model = SecantModel(start(), options)
-    moments = SecondMoments("adam", decay=0.99, epsilon=1e-8, like=start())
+    space = space_of(start())
+    model = secant_model(options, *norm_of(options, space))
+    moments = SecondMoments("adam", decay=0.99, epsilon=1e-8, space=space)
     pairs = []
     for k in range(9):
         g = rng.standard_normal(N_PARAMS)
         model.observe(g)
         moments.update(g)
+        model.renew(g, model.metric.dual_norm(g))
         if k == 0:
-            model.begin(g, 1.0)
+            model.begin(1.0)
         s = rng.standard_normal(N_PARAMS)
         y = np.linspace(1.0, 30.0, N_PARAMS) * s
         pairs = [*pairs, (s, y)][-4:]
-        assert model.learn(s, y)
+        assert model.learn_pair(Trial(s), y)
     model.observe(g)
+    model.renew(g, model.metric.dual_norm(g))
     moments.update(g)
     fresh = ScaledMatrix(matrix(N_PARAMS, memory=4, gamma="latest"), moments.norm())
     for s, y in pairs:
         fresh.update(s, y)
-    step = model.quadratic(g).trust_region(1.0).step
+    step = model.quadratic().trust_region(1.0).step
     expected = QuadraticModel(g, fresh).trust_region(1.0).step
     atol = RESCALED_RTOL * np.linalg.norm(expected)
     np.testing.assert_allclose(step, expected, rtol=0, atol=atol)
@@ -199,13 +201,6 @@ def test_options_that_cannot_be(method, options, error, match):
         make_solver(method, **options)
     with pytest.raises(ValueError, match="part must lie in"):
         PartOfLatest(0.0)
-
-
-def test_models_say_what_they_lack():
-    with pytest.raises(RuntimeError, match="call begin"):
-        SecantModel(np.ones(2), TrustRegionStepOptions()).quadratic(np.ones(2))
-    with pytest.raises(TypeError, match="needs products with the Hessian"):
-        HessianModel(np.ones(2), NewtonStepOptions()).quadratic(np.ones(2))
 
 
 def test_newton_needs_products():
