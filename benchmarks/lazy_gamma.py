@@ -34,7 +34,8 @@ from qnsolve.methods import SOLVERS
 from qnsolve.profiling import Objective, table
 from qnsolve.profiling.cutest import cutest
 from qnsolve.profiling.problem_sets import read_list
-from qnsolve.quasi_newton.base import Judgement, UpdateStatus
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.factored import Judgement
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule, WindowMax
