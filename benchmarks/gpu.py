@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import qnsolve.array
 
 import qnsolve
-import qnsolve.array
 from qnsolve.arrays import space_of, to_host
 
 METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr")

@@ -1,6 +1,6 @@
 """What a gamma that changes seldom costs lsr1-tr in evaluations.
 
-    python -m benchmarks.lazy_gamma [--max-n 120] [--stride 2] [--budget 1000] [--seconds 10]
+    python benchmarks/lazy_gamma.py [--max-n 120] [--stride 2] [--budget 1000] [--seconds 10]
         [--markdown]
 
 While gamma stays, L-SR1 needs only Psi = Y - gamma S: m stored vectors in place of 2m.  A change of
@@ -27,6 +27,7 @@ from pathlib import Path
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
+from qnsolve.solvers.trust_region import minimize_trust_region
 
 import qnsolve
 from benchmarks.profiling import Objective, table
@@ -34,12 +35,12 @@ from benchmarks.profiling.cutest import cutest
 from benchmarks.profiling.problem_sets import read_list
 from qnsolve.arrays import Array
 from qnsolve.methods import SOLVERS
-from qnsolve.quasi_newton.base import Judgement, UpdateStatus
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.factored import Judgement
 from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule, WindowMax
 from qnsolve.solvers.matrices import Build
-from qnsolve.solvers.trust_region import minimize_trust_region
 
 HERE = Path(__file__).parent
 USUAL = WindowMax()

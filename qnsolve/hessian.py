@@ -15,6 +15,7 @@ from qnsolve.objective import Objective
 from qnsolve.points import end_of_step
 from qnsolve.state import Saved, Stateful
 
+
 class Hessian(Stateful):
     """The Hessian of an objective, known by its products; counted.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,17 +18,17 @@ from qnsolve.comm import as_comm
 from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
 from qnsolve.options import (
+    REGION_NORMS,
     CubicOptions,
     HybridOptions,
     LineSearchOptions,
     ModelOptions,
     NewtonOptions,
-    REGION_NORMS,
     RadiusOptions,
     SolverOptions,
     TrustRegionOptions,
 )
-from qnsolve.quasi_newton.hybrid import SMALL
+from qnsolve.quasi_newton.hybrid import regime_of
 from qnsolve.questions import Asking, drive
 from qnsolve.solvers.line_search import minimise_on_lines
 from qnsolve.solvers.loop import Parts, minimise
@@ -47,9 +47,6 @@ MAX_BLIND = 10
 
 HYBRID_SHRINKAGE = 0.25
 """Part of a poor step to which the radius shrinks at least: the new pair mends the model, too."""
-
-REACH_SMALL, REACH_LARGE = FirstReach(10.0, 2.0), FirstReach(1.0, 6.0)
-"""Reach of the first step up to dimension SMALL and above, where -g points less to a minimiser."""
 
 
 def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) -> SecantModel:
@@ -90,7 +87,8 @@ def weight(options: CubicOptions) -> Weight:
 
 def hybrid_reach(n: int) -> FirstReach:
     """Return how far the first step of the default method goes."""
-    return REACH_SMALL if n <= SMALL else REACH_LARGE
+    regime = regime_of(n)
+    return FirstReach(regime.reach_of_x, regime.reach_of_fall)
 
 
 @dataclass(frozen=True)

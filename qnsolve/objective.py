@@ -221,9 +221,7 @@ class Objective(Stateful):
         if self._jac is not True:
             return _value(value), None
         if not (isinstance(value, tuple | list) and len(value) == 2):
-            raise TypeError(
-                f"with jac=True fun must return the pair (f, g), got {describe(value)}"
-            )
+            raise TypeError(f"with jac=True fun must return the pair (f, g), got {describe(value)}")
         return _value(value[0]), value[1]
 
     def _gradient_at(self, x: Array, f: float, g: Any) -> Array:

@@ -101,4 +101,3 @@ def drive(loop: Generator[Any, Any, T], answer: Callable[[Any], Any]) -> T:
                 if raised is not error and raised.__cause__ is not error:
                     raise
             raise
-

@@ -6,6 +6,7 @@ make it up with ``Saved[...]``.  Saving and restoring is written here, for all o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 Saved = Annotated[T, "part of the state"]
 """Annotation of an attribute that belongs to the state of its object: a plain value, an array, a
-list of plain values, or another Stateful."""
+list or deque of plain values, or another Stateful."""
 
 
 class Stateful:
@@ -51,7 +52,9 @@ class Stateful:
 
 
 def _plain(value: Any) -> Any:
-    return value.snapshot() if isinstance(value, Stateful) else value
+    if isinstance(value, Stateful):
+        return value.snapshot()
+    return list(value) if isinstance(value, deque) else value
 
 
 @cache

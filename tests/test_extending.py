@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from qnsolve.solvers.trust_region import minimize_trust_region
 
 import qnsolve
 from qnsolve import methods, options
@@ -14,7 +15,6 @@ from qnsolve.problems import woods
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.solvers.matrices import Build
-from qnsolve.solvers.trust_region import minimize_trust_region
 from qnsolve.subproblem import regions
 from qnsolve.subproblem.model import QuadraticModel
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2

@@ -16,6 +16,7 @@ PACKAGE = Path(qnsolve.__file__).parent
 # A module may import from layers with a smaller number, and from its own.
 LAYERS = {
     "qnsolve._version": 0,
+    "qnsolve.checks": 0,
     "qnsolve.array": 0,
     "qnsolve.comm": 0,
     "qnsolve.kernels": 0,

@@ -78,7 +78,9 @@ class HostSpace(VectorSpace):
         if loops is not None:
             return float(loops.dot(a, b))
         # Of Python's floats: the sum of NumPy's would warn on overflow.
-        return sum(float(np.vdot(self._widened(a[c]), self._widened(b[c]))) for c in self._chunks(1))
+        return sum(
+            float(np.vdot(self._widened(a[c]), self._widened(b[c]))) for c in self._chunks(1)
+        )
 
     def norm_inf(self, a: Array) -> float:
         if a.size <= IN_CACHE:

@@ -396,9 +396,7 @@ class _Minimisation:
         multipliers = reduced.multipliers
         if size and not self._orthonormal:
             p, multipliers, decrease = self._measured(at, p)
-        without_noise = np.where(
-            np.abs(at.slopes) <= self._tol * self._steepness, 0.0, at.slopes
-        )
+        without_noise = np.where(np.abs(at.slopes) <= self._tol * self._steepness, 0.0, at.slopes)
         return KrylovResult(
             step=self._operator.scale(p),
             decrease=decrease,

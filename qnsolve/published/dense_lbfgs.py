@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum
+from qnsolve.state import Saved
 
 
 class DenseLBFGS(LBFGS):
@@ -57,6 +57,8 @@ class DenseLBFGS(LBFGS):
     array([2., 0., 8.])
     """
 
+    _largest: Saved[float]
+
     def __init__(self, n: int, *, mix: float = 0.5, factor: float = 1.0, **kwargs: Any) -> None:
         if not 0.0 <= mix <= 1.0:
             raise ValueError(f"mix must lie in [0, 1], got {mix!r}")
@@ -75,15 +77,6 @@ class DenseLBFGS(LBFGS):
         """Forget all pairs, and the largest curvature with them."""
         super().reset(gamma)
         self._largest = 0.0
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state, with the largest curvature in it."""
-        return {**super().snapshot(), "largest": self._largest}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go to the state of another matrix; see :meth:`LSR1.restore`."""
-        super().restore(state)
-        self._largest = state["largest"]
 
     def update(self, s: Array, y: Array, **known: Any) -> UpdateStatus:
         """Offer the pair (s, y); see :meth:`LSR1.update`."""

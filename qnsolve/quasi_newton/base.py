@@ -1,17 +1,17 @@
-"""What LSR1 and LBFGS share: the public surface of a compact matrix on a memory of pairs."""
+"""What all limited-memory matrices share: a memory of pairs, a rule for gamma, a public surface."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, new_space, space_of, to_host
-from qnsolve.quasi_newton.eigen import eigh
-from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory, PairProducts, RowMemory
+from qnsolve.checks import integer
+from qnsolve.quasi_newton.pairs import PairMemory, PairProducts, RowMemory
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
     Constant,
@@ -19,20 +19,8 @@ from qnsolve.quasi_newton.scaling import (
     curvature_ratio,
     resolve_rule,
 )
-from qnsolve.quasi_newton.spectrum import (
-    ACCURATE,
-    Columns,
-    PartialSpectrum,
-    spectrum_of_update,
-)
-
-MAX_CONDITION = 1e12
-"""Largest condition number of a scaled inner matrix.
-
-The basis of the spectrum drops directions of squared length 1e-14 (``RANK_NOISE``).  With weights
-beyond 1e12 on them their part of B would not be small: eigenvalues were wrong by 2e-7 ||B|| at 1e13
-and by 0.6 ||B|| at 1e14, by no more than 2e-8 ||B|| at 1e12.
-"""
+from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum
+from qnsolve.state import Saved, Stateful
 
 
 class UpdateStatus(Enum):
@@ -51,74 +39,41 @@ class UpdateStatus(Enum):
         return self is UpdateStatus.STORED
 
 
-class Inner:
-    """The inverse of the symmetric inner matrix, as ``half diag(weights) half'``."""
+class CompactMatrix(Stateful):
+    """A matrix that is gamma I off the span of its pairs, which are the newest `memory` offered.
 
-    def __init__(self, scaled: np.ndarray, scale: np.ndarray, unit: float = 1.0) -> None:
-        """Diagonalise `scaled`: the matrix divided by `unit`, and row and column j by ``scale[j]``.
-
-        They bound the entries of the scaled matrix by 1, and its rounding error by eps.
-        """
-        if np.isfinite(scaled).all():
-            eigenvalues, vectors = eigh(scaled)
-        else:  # pairs at the ends of the range
-            eigenvalues, vectors = np.full(len(scaled), np.nan), np.zeros_like(scaled)
-        self.usable = bool(np.abs(eigenvalues).min(initial=1.0) >= 1.0 / MAX_CONDITION)
-        self.half = vectors / scale[:, None]
-        self.weights = (1.0 / unit) / eigenvalues if self.usable else np.nan * eigenvalues
-
-    def solve(self, b: np.ndarray) -> np.ndarray:
-        return self.half @ (self.weights * (self.half.T @ b))
-
-
-class Judgement(NamedTuple):
-    """What becomes of a candidate memory: the blocks that are kept, and their inner matrix.
-
-    `inner` is None where the newest pair is not stored.
+    A subclass makes its spectrum (:meth:`_diagonalise`).  As it stands it takes every pair;
+    :class:`~qnsolve.quasi_newton.factored.FactoredMatrix` is for those that refuse some.
     """
 
-    status: UpdateStatus
-    kept: GramBlocks
-    inner: Inner | None
-
-    @property
-    def stored(self) -> bool:
-        return self.inner is not None
-
-
-class CompactMatrix:
-    """``B = gamma I + V M^{-1} V'`` with V combined from the stored pairs.
-
-    Subclasses say which pairs they take (:meth:`_judge_newest`) and what V and M are
-    (:meth:`_factor`, :meth:`_columns`).
-    """
-
-    pairs: Any
+    pairs: Saved[Any]
     """A PairMemory, or what a subclass makes in its place, with blocks of its own."""
+
+    _ratios: Saved[deque[float]]
+    _gamma: Saved[float]
+    _initial_gamma: Saved[float]
+
+    _default_gamma = "latest"
+    _definite = False
+    """Whether gamma must be positive."""
 
     def __init__(
         self,
         n: int,
         *,
         memory: int = 10,
-        gamma: float | str | GammaRule,
+        gamma: float | str | GammaRule | None = None,
         initial_gamma: float = 1.0,
         dtype: Any = None,
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
-        for name, value in (("n", n), ("memory", memory)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        n, memory = integer(n, "n", 1), integer(memory, "memory", 1)
         self.space = new_space(n, dtype, xp) if like is None else space_of(like)
-        self.pairs = self._make_memory(int(memory))
-        self._rule = resolve_rule(gamma)
-        start = self._rule.value if isinstance(self._rule, Constant) else initial_gamma
-        if not self._allows(start):
-            raise ValueError(f"gamma must be {self._gamma_wanted}, got {start!r}")
-        self._initial_gamma = float(start)
+        self.pairs = self._make_memory(memory)
+        self._rule = resolve_rule(self._default_gamma if gamma is None else gamma)
+        constant = self._rule.value if isinstance(self._rule, Constant) else None
+        self._initial_gamma = self._allowed(initial_gamma if constant is None else constant)
         self.reset()
 
     @property
@@ -149,13 +104,10 @@ class CompactMatrix:
 
         Where the rule is a constant that is the gamma in any case.
         """
-        if gamma is not None and not self._allows(gamma):
-            raise ValueError(f"gamma must be {self._gamma_wanted}, got {gamma!r}")
+        gamma = self._initial_gamma if gamma is None else self._allowed(gamma)
+        self._gamma = self._initial_gamma if isinstance(self._rule, Constant) else gamma
         self.pairs.clear()
-        self._ratios: deque[float] = deque(maxlen=MAX_WINDOW)
-        constant = isinstance(self._rule, Constant)
-        self._gamma = self._initial_gamma if gamma is None or constant else float(gamma)
-        self._inner = Inner(np.empty((0, 0)), np.empty(0))
+        self._ratios = deque(maxlen=MAX_WINDOW)
         self._spectrum: PartialSpectrum | None = None
         self._orthogonality = 0.0
 
@@ -191,6 +143,7 @@ class CompactMatrix:
            same.  A rule's gamma that B cannot start from counts as the present one.
         3. A pair that is refused leaves the matrix as it was, with two exceptions: the rule
            remembers its y'y / s'y, and an empty matrix takes a gamma that satisfies the pair.
+        4. A matrix without an inner one, such as :class:`HybridLSR1`, takes every pair.
 
         Another unit of x or f (s and y multiplied by one number each, and gamma with them)
         multiplies B and changes no decision but those at the edge of rounding; in an LSR1 powers of
@@ -209,14 +162,13 @@ class CompactMatrix:
         proposed = self._propose(blocks)
         if not self._allows(proposed):
             proposed = self._gamma
-        gamma, chosen = self._choose(blocks, proposed)
-        if chosen.status is UpdateStatus.SATISFIED and self.n_pairs == 0:
-            # gamma I alone has the curvature of the pair.
+        gamma, status, kept = self._decide(blocks, proposed)
+        if status.stored:
+            self.pairs.store(s, y, pair, kept)
+        if status.stored or (status is UpdateStatus.SATISFIED and self.n_pairs == 0):
+            # Of an empty matrix gamma I alone has the curvature of a pair that is satisfied.
             self._gamma, self._spectrum = gamma, None
-        if chosen.inner is not None:
-            self.pairs.store(s, y, pair, chosen.kept)
-            self._gamma, self._inner, self._spectrum = gamma, chosen.inner, None
-        return chosen.status
+        return status
 
     @np.errstate(over="ignore", invalid="ignore")
     def rescale(self, factor: Array) -> None:
@@ -243,29 +195,7 @@ class CompactMatrix:
             squares = (float(gram[j, j]) for gram in (blocks.SS, blocks.SY, blocks.YY))
             self._ratios.append(curvature_ratio(PairProducts(unknown, unknown, *squares)))
         gamma = float(self._rule(blocks, self._ratios, self._gamma))
-        if not self._allows(gamma):
-            gamma = self._gamma
-        inner = self._factor(blocks, gamma)
-        while not inner.usable and len(blocks) > 1:
-            blocks = blocks.newest(len(blocks) - 1)
-            inner = self._factor(blocks, gamma)
-        if not inner.usable:
-            self.reset(gamma)
-            return
-        self.pairs.keep(len(blocks))
-        self._gamma, self._inner, self._spectrum = gamma, inner, None
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as plain values and arrays, for :meth:`restore`.
-
-        The rows of the pairs are not copied: write them down before the next update.
-        """
-        return {
-            "pairs": self.pairs.snapshot(),
-            "ratios": np.array(self._ratios, dtype=float),
-            "gamma": float(self._gamma),
-            "initial_gamma": self._initial_gamma,
-        }
+        self._gamma, self._spectrum = gamma if self._allows(gamma) else self._gamma, None
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go to the state of a matrix that was made with the same arguments, bit for bit.
@@ -289,13 +219,11 @@ class CompactMatrix:
         >>> C @ np.array([1.0, 1.0])
         array([-2.,  1.])
         """
-        self._initial_gamma = state["initial_gamma"]
         self.reset()
-        self.pairs.restore(state["pairs"])
-        self._ratios.extend(float(ratio) for ratio in state["ratios"])
-        self._gamma = state["gamma"]
-        if self.n_pairs:
-            self._inner = self._factor(self.pairs.blocks(), self._gamma)
+        super().restore(state)
+
+    def restored(self) -> None:
+        self._ratios = deque(self._ratios, MAX_WINDOW)
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""
@@ -376,27 +304,24 @@ class CompactMatrix:
 
     def _low_rank_part(self) -> tuple[np.ndarray, np.ndarray]:
         """Return F and w in ``B = gamma I + W' F diag(w) F' W``."""
-        return self._columns().selection @ self._inner.half, self._inner.weights
+        spectrum = self.spectrum()
+        return spectrum.coefficients, spectrum.eigenvalues - self._gamma
 
     def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
-        return spectrum_of_update(
-            self._gamma,
-            self._columns(),
-            self._inner.half,
-            self._inner.weights,
-            self.pairs.gram,
-            self.pairs,
-            orthogonality,
-        )
+        raise NotImplementedError
 
     def _checked(self, v: Array, name: str) -> Array:
         return self.space.checked(v, name)
 
-    _gamma_wanted = "finite and not zero"
-
     def _allows(self, gamma: float) -> bool:
         """Tell whether B0 = gamma I is a matrix to start from."""
-        return bool(np.isfinite(gamma) and gamma != 0.0)
+        return bool(np.isfinite(gamma) and (gamma > 0.0 if self._definite else gamma != 0.0))
+
+    def _allowed(self, gamma: float) -> float:
+        if not self._allows(gamma):
+            wanted = "positive" if self._definite else "not zero"
+            raise ValueError(f"gamma must be finite and {wanted}, got {gamma!r}")
+        return float(gamma)
 
     def _make_memory(self, capacity: int) -> RowMemory:
         return PairMemory(self.space, capacity)
@@ -405,38 +330,9 @@ class CompactMatrix:
         """Return the gamma that the rule asks for."""
         return float(self._rule(blocks, self._ratios, self._gamma))
 
-    def _choose(self, blocks: Any, proposed: float) -> tuple[float, Judgement]:
-        """Return `proposed` or the present gamma, and what becomes of the pairs with it."""
-        chosen = self._judge(blocks, proposed)
-        complete = chosen.stored or chosen.status is UpdateStatus.SATISFIED
-        if proposed != self._gamma and not (complete and len(chosen.kept) == len(blocks)):
-            other = self._judge(blocks, self._gamma)
-            if other.stored and not (chosen.stored and len(chosen.kept) >= len(other.kept)):
-                return self._gamma, other
-        return proposed, chosen
-
-    def _judge(self, blocks: Any, gamma: float) -> Judgement:
-        """Return whether the newest pair of `blocks` is taken, and what is left with it."""
-        while True:
-            status = self._judge_newest(blocks, gamma)
-            if status.stored:
-                inner = self._factor(blocks, gamma)
-                if inner.usable:
-                    return Judgement(status, blocks, inner)
-                status = UpdateStatus.ILL_CONDITIONED
-            if status is not UpdateStatus.ILL_CONDITIONED or len(blocks) == 1:
-                return Judgement(status, blocks, None)
-            blocks = blocks.newest(len(blocks) - 1)
-
-    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        """Return whether the newest pair is taken if the matrix with it in can be factored."""
-        raise NotImplementedError
-
-    def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        raise NotImplementedError
-
-    def _columns(self) -> Columns:
-        raise NotImplementedError
+    def _decide(self, blocks: Any, proposed: float) -> tuple[float, UpdateStatus, Any]:
+        """Return gamma, what becomes of the newest pair of `blocks`, and the blocks to keep."""
+        return proposed, UpdateStatus.STORED, blocks
 
 
 def dense_of(matvec: Callable[[Array], Array], space: VectorSpace) -> np.ndarray:

@@ -9,6 +9,7 @@ gamma; BFGS has gamma there.  So the matrix starts from BFGS, and SR1 corrects w
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,12 +17,12 @@ import numpy as np
 from scipy.linalg import lapack
 
 from qnsolve.arrays import Array, space_of
-from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.checks import integer, one_of
+from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
-from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule
-from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum, orthonormal_basis
+from qnsolve.quasi_newton.spectrum import PartialSpectrum, orthonormal_basis
 
 SMALL = 12
 """Dimension up to which few pairs span the space, and SR1 can be trusted with all of them."""
@@ -32,12 +33,6 @@ SWEEPS = 5
 LEAST_COSINE = 1e-10
 """s'y / (|s| |y|) that a pair must exceed for a BFGS update."""
 
-RE_APPLIED = 3
-"""Newest pairs that SR1 is applied to above dimension SMALL."""
-
-SKIP_SMALL, SKIP_LARGE = 1e-8, 1e-2
-"""r in the SR1 test |s'v| >= r |s| |v|, v = y - Bs, up to dimension SMALL and above."""
-
 SATISFIED = 1e-12
 """|v| relative to |y| + |Bs| that is rounding error."""
 
@@ -46,6 +41,44 @@ FLOOR = 1e-2
 
 NEGATIVE = ("reflect", "drop", "keep")
 """What can be done about negative eigenvalues."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What suits the matrix, and the first step on it, in spaces of a certain size.
+
+    Attributes
+    ----------
+    gamma : str
+        Rule for gamma.
+    re_applied : int or None
+        Newest pairs that SR1 is applied to; None is all.
+    negative : {"reflect", "drop", "keep"}
+        What becomes of negative eigenvalues that stem from old pairs.
+    skip : float
+        r in the SR1 test |s'v| >= r |s| |v|, v = y - Bs.
+    reach_of_x, reach_of_fall : float
+        How far a first step may go: in lengths of x0, and of the way to f = 0 by a linear model.
+    """
+
+    gamma: str
+    re_applied: int | None
+    negative: str
+    skip: float
+    reach_of_x: float
+    reach_of_fall: float
+
+
+SPANNING = Regime("length-ratio", None, "reflect", 1e-8, reach_of_x=10.0, reach_of_fall=2.0)
+"""Few pairs span the space."""
+
+LIMITED = Regime("smoothed", 3, "drop", 1e-2, reach_of_x=1.0, reach_of_fall=6.0)
+"""They do not, and -g points less to a minimiser."""
+
+
+def regime_of(n: int) -> Regime:
+    """Return the regime for n variables."""
+    return SPANNING if n <= SMALL else LIMITED
 
 
 class HybridLSR1(CompactMatrix):
@@ -105,6 +138,8 @@ class HybridLSR1(CompactMatrix):
     array([4., 4.])
     """
 
+    _definite = True
+
     def __init__(
         self,
         n: int,
@@ -119,69 +154,49 @@ class HybridLSR1(CompactMatrix):
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
-        _check_count("sweeps", sweeps, 1)
+        regime = regime_of(n if like is None else space_of(like).size)
+        self._default_gamma, self._skip = regime.gamma, regime.skip
+        self._sweeps = integer(sweeps, "sweeps", 1)
+        self._re_applied = regime.re_applied
         if re_applied is not None:
-            _check_count("re_applied", re_applied, 0)
-        if negative is not None and negative not in NEGATIVE:
-            raise ValueError(f"negative must be one of {NEGATIVE} or None, got {negative!r}")
-        small = (n if like is None else space_of(like).size) <= SMALL
+            self._re_applied = integer(re_applied, "re_applied", 0)
+        self._of_old_pairs, self._of_newest_pair = regime.negative, "keep"
+        if negative is not None:
+            self._of_old_pairs = self._of_newest_pair = one_of(NEGATIVE)(negative, "negative")
         super().__init__(
             n,
             memory=memory,
-            gamma=("length-ratio" if small else "smoothed") if gamma is None else gamma,
+            gamma=gamma,
             initial_gamma=initial_gamma,
             dtype=dtype,
             xp=xp,
             like=like,
         )
-        self._sweeps = int(sweeps)
-        self._re_applied = (
-            (self.memory if small else RE_APPLIED) if re_applied is None else re_applied
-        )
-        self._of_old_pairs = negative or ("reflect" if small else "drop")
-        self._of_newest_pair = negative or "keep"
-        self._skip = SKIP_SMALL if small else SKIP_LARGE
-
-    _gamma_wanted = "finite and positive"
-
-    def _allows(self, gamma: float) -> bool:
-        return bool(np.isfinite(gamma) and gamma > 0.0)
-
-    def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
-        return UpdateStatus.STORED
-
-    def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
-        # The updates need a basis of the rows; they wait until the matrix is asked for.
-        return Inner(np.empty((0, 0)), np.empty(0))
-
-    def _columns(self) -> Columns:
-        return columns_of_pairs(self.pairs)
-
-    def _low_rank_part(self) -> tuple[np.ndarray, np.ndarray]:
-        spectrum = self.spectrum()
-        return spectrum.coefficients, spectrum.eigenvalues - self._gamma
 
     def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
-        gamma, k = self._gamma, self.n_pairs
+        gamma, k, gram = self._gamma, self.n_pairs, self.pairs.gram
         if not k:
-            return PartialSpectrum(
-                gamma, np.empty(0), self.pairs, np.zeros((len(self.pairs.gram), 0))
-            )
-        C, R = orthonormal_basis(self._columns(), self.pairs.gram, self.pairs, orthogonality)
+            return PartialSpectrum(gamma, np.empty(0), self.pairs, np.zeros((len(gram), 0)))
+        columns = columns_of_pairs(self.pairs)
+        C, R = orthonormal_basis(columns, gram, self.pairs, orthogonality)
         # In units of gamma and of each step, in which nothing overflows.
-        blocks = self.pairs.blocks()
-        S, Y = R[:, :k] / blocks.s_norms, R[:, k:] / blocks.s_norms / gamma
-        eigenvalues, P = self._eigen(S, Y)
+        s_norms = self.pairs.blocks().s_norms
+        eigenvalues, P = self._eigen(R[:, :k] / s_norms, R[:, k:] / s_norms / gamma)
         return PartialSpectrum(gamma, gamma * eigenvalues, self.pairs, C @ P, orthogonality)
 
     def _eigen(self, S: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return eigenvalues and eigenvectors of the updated matrix, I being the first one."""
+        # 1. BFGS, several sweeps over all pairs.
         lbfgs = bfgs_sweeps(S, Y, self._sweeps)
-        newest = slice(max(0, S.shape[1] - self._re_applied), None)
+        # 2. SR1 with the newest pairs.
+        k = S.shape[1]
+        count = k if self._re_applied is None else min(k, self._re_applied)
+        newest = slice(k - count, None)
         hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
         if not np.isfinite(hybrid).all():  # curvatures too far from gamma to be squared
             hybrid = lbfgs
         eigenvalues, P = eigh(hybrid)
+        # 3. What becomes of negative eigenvalues.
         negative = self._of_newest_pair if S[:, -1] @ Y[:, -1] < 0.0 else self._of_old_pairs
         if eigenvalues[0] > 0.0 or negative == "keep":
             return eigenvalues, P
@@ -264,10 +279,3 @@ def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.
 
 def _norm(v: np.ndarray) -> float:
     return math.sqrt(np.vdot(v, v))  # which never warns of an overflow
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")

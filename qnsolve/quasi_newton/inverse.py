@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, Request
-from qnsolve.quasi_newton.base import Inner, UpdateStatus
-from qnsolve.quasi_newton.lsr1 import LSR1, SKIP
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.factored import Inner
+from qnsolve.quasi_newton.lsr1 import LSR1
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import Constant, GammaRule, resolve_rule
 from qnsolve.quasi_newton.spectrum import FAST, Columns
@@ -61,7 +62,7 @@ class InverseLSR1(LSR1):
         Dimension.
     memory : int, default 10
         Largest number m of pairs; may exceed n.
-    gamma : float, str or callable, default "window-max"
+    gamma : float, str or callable, optional
         Curvature off the pairs, H0 = I / gamma: a number or a rule, as for :class:`LSR1`.
     initial_gamma : float, default 1
         gamma until the first pair is stored; a constant gamma overrides it.
@@ -96,30 +97,14 @@ class InverseLSR1(LSR1):
         self,
         n: int,
         *,
-        memory: int = 10,
-        gamma: float | str | GammaRule = "window-max",
+        gamma: float | str | GammaRule | None = None,
         initial_gamma: float = 1.0,
-        skip: float = SKIP,
-        dtype: Any = None,
-        xp: Any = None,
-        like: Array | None = None,
+        **kwargs: Any,
     ) -> None:
-        rule = resolve_rule(gamma)
-        inverted: GammaRule
-        if isinstance(rule, Constant):
-            inverted = Constant(_inverse(rule.value))
-        else:
-            inverted = Reciprocal(rule)
-        super().__init__(
-            n,
-            memory=memory,
-            gamma=inverted,
-            initial_gamma=_inverse(initial_gamma),
-            skip=skip,
-            dtype=dtype,
-            xp=xp,
-            like=like,
-        )
+        rule = resolve_rule(self._default_gamma if gamma is None else gamma)
+        constant = Constant(_inverse(rule.value)) if isinstance(rule, Constant) else None
+        gamma, initial_gamma = constant or Reciprocal(rule), _inverse(initial_gamma)
+        super().__init__(n, gamma=gamma, initial_gamma=initial_gamma, **kwargs)
 
     @property
     def gamma(self) -> float:

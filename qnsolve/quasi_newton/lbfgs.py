@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from qnsolve.arrays import Array
-from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.factored import FactoredMatrix, Inner
 from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
-from qnsolve.quasi_newton.scaling import MIN_COSINE, GammaRule
+from qnsolve.quasi_newton.scaling import MIN_COSINE
 from qnsolve.quasi_newton.spectrum import Columns
 
 
-class LBFGS(CompactMatrix):
+class LBFGS(FactoredMatrix):
     r"""Limited-memory BFGS matrix, positive definite.
 
     .. math::
@@ -31,8 +29,8 @@ class LBFGS(CompactMatrix):
         Dimension.
     memory : int, default 10
         Largest number m of pairs; may exceed n.
-    gamma : float, str or callable, default "latest"
-        Rule for gamma > 0, as in :class:`LSR1`.
+    gamma : float, str or callable, optional
+        Rule for gamma > 0, as in :class:`LSR1`.  Default "latest".
     initial_gamma : float, default 1
         gamma until the first pair is stored; a constant gamma overrides it.
     dtype, xp : optional
@@ -61,31 +59,8 @@ class LBFGS(CompactMatrix):
     4.0
     """
 
-    def __init__(
-        self,
-        n: int,
-        *,
-        memory: int = 10,
-        gamma: float | str | GammaRule = "latest",
-        initial_gamma: float = 1.0,
-        dtype: Any = None,
-        xp: Any = None,
-        like: Array | None = None,
-    ) -> None:
-        super().__init__(
-            n,
-            memory=memory,
-            gamma=gamma,
-            initial_gamma=initial_gamma,
-            dtype=dtype,
-            xp=xp,
-            like=like,
-        )
-
-    _gamma_wanted = "finite and positive"
-
-    def _allows(self, gamma: float) -> bool:
-        return bool(np.isfinite(gamma) and gamma > 0.0)
+    _default_gamma = "latest"
+    _definite = True
 
     def _judge_newest(self, blocks: GramBlocks, gamma: float) -> UpdateStatus:
         curvature = blocks.SY[-1, -1]

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qnsolve.arrays import Array
-from qnsolve.quasi_newton.base import CompactMatrix, Inner, UpdateStatus
+from qnsolve.checks import BETWEEN_ZERO_AND_ONE
+from qnsolve.quasi_newton.base import UpdateStatus
+from qnsolve.quasi_newton.factored import FactoredMatrix, Inner
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GammaRule
 from qnsolve.quasi_newton.spectrum import Columns
@@ -17,7 +19,7 @@ SKIP = 1e-8
 """r in the pair test |s'(y - Bs)| >= r |s| |y - Bs| (Nocedal and Wright 2006, eq. 6.26)."""
 
 
-class LSR1(CompactMatrix):
+class LSR1(FactoredMatrix):
     r"""Limited-memory SR1 matrix, which may be indefinite.
 
     .. math::
@@ -35,9 +37,10 @@ class LSR1(CompactMatrix):
         Dimension.
     memory : int, default 10
         Largest number m of pairs; may exceed n.
-    gamma : float, str or callable, default "window-max"
+    gamma : float, str or callable, optional
         Rule for gamma: a number keeps it constant; "latest", "smoothed", "length-ratio",
         "window-max" and "eigenvalue" are the rules of :mod:`qnsolve.quasi_newton.scaling`.
+        Default "window-max".
     initial_gamma : float, default 1
         gamma until the first pair is stored; a constant gamma overrides it.
     skip : float, default 1e-8
@@ -68,21 +71,21 @@ class LSR1(CompactMatrix):
     array([-2.,  1.,  0.])
     """
 
+    _default_gamma = "window-max"
+
     def __init__(
         self,
         n: int,
         *,
         memory: int = 10,
-        gamma: float | str | GammaRule = "window-max",
+        gamma: float | str | GammaRule | None = None,
         initial_gamma: float = 1.0,
         skip: float = SKIP,
         dtype: Any = None,
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
-        if not 0.0 < skip < 1.0:
-            raise ValueError(f"skip must lie in (0, 1), got {skip!r}")
-        self._skip = float(skip)
+        self._skip = BETWEEN_ZERO_AND_ONE(skip, "skip")
         super().__init__(
             n,
             memory=memory,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import Array, LARGEST_SQUARE, Request, SMALLEST_SQUARE, VectorSpace
+from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace
 from qnsolve.state import Stateful
 
 
@@ -153,7 +153,9 @@ class RowMemory(Stateful):
     def measure(self, s: Array, y: Array, with_s: np.ndarray | None = None) -> PairProducts:
         """Return the inner products of (s, y) with W and with each other; W s may be known."""
         dots = ((s, s), (s, y), (y, y))
-        numbers = self.space.reduce(Request(dots, self.rows, (y,) if with_s is not None else (y, s)))
+        numbers = self.space.reduce(
+            Request(dots, self.rows, (y,) if with_s is not None else (y, s))
+        )
         with_y, *rest = numbers.products
         return PairProducts(rest[0] if rest else with_s, with_y, *numbers.dots)
 

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
-from qnsolve.quasi_newton.base import Judgement
-from qnsolve.quasi_newton.lsr1 import LSR1, SKIP, column_scale
+from qnsolve.checks import at_least
+from qnsolve.quasi_newton.factored import Judgement
+from qnsolve.quasi_newton.lsr1 import LSR1, column_scale
 from qnsolve.quasi_newton.pairs import PairProducts, RowMemory
-from qnsolve.quasi_newton.scaling import GammaRule, GeneralisedEigenvalue, resolve_rule
+from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
 from qnsolve.quasi_newton.spectrum import Columns
+from qnsolve.state import Saved
 
 
 @dataclass(eq=False)
@@ -172,13 +174,15 @@ class PsiLSR1(LSR1):
 
     Parameters
     ----------
-    n, memory, initial_gamma, skip, dtype, xp, like
-        As for :class:`LSR1`.
-    gamma : float, str or callable, default "window-max"
+    n : int
+        Dimension.
+    gamma : float, str or callable, optional
         As there, but for "eigenvalue", which needs S and Y; a callable sees the number of pairs,
         their `s_norms` and `y_norms`, and no more.
     period : int, optional
         Pairs offered from one change of gamma to the next; twice the memory by default.
+    **kwargs
+        `memory`, `initial_gamma`, `skip`, `dtype`, `xp` and `like`, as for :class:`LSR1`.
 
     Raises
     ------
@@ -201,37 +205,14 @@ class PsiLSR1(LSR1):
     array([-2.,  1.,  0.])
     """
 
-    def __init__(
-        self,
-        n: int,
-        *,
-        memory: int = 10,
-        gamma: float | str | GammaRule = "window-max",
-        initial_gamma: float = 1.0,
-        skip: float = SKIP,
-        period: int | None = None,
-        dtype: Any = None,
-        xp: Any = None,
-        like: Array | None = None,
-    ) -> None:
-        if period is not None:
-            if isinstance(period, bool) or not isinstance(period, int | np.integer):
-                raise TypeError(f"period must be an integer or None, got {type(period).__name__}")
-            if period < 1:
-                raise ValueError(f"period must be at least 1, got {period!r}")
-        self._period = 2 * memory if period is None else period
-        if isinstance(resolve_rule(gamma), GeneralisedEigenvalue):
+    _offered: Saved[int]
+
+    def __init__(self, n: int, *, period: int | None = None, **kwargs: Any) -> None:
+        given = at_least(1).or_none()(period, "period")
+        super().__init__(n, **kwargs)
+        self._period = 2 * self.memory if given is None else given
+        if isinstance(self._rule, GeneralisedEigenvalue):
             raise ValueError('gamma "eigenvalue" needs the pairs themselves; use LSR1')
-        super().__init__(
-            n,
-            memory=memory,
-            gamma=gamma,
-            initial_gamma=initial_gamma,
-            skip=skip,
-            dtype=dtype,
-            xp=xp,
-            like=like,
-        )
 
     def reset(self, gamma: float | None = None) -> None:
         super().reset(gamma)
@@ -240,13 +221,6 @@ class PsiLSR1(LSR1):
     def rescale(self, factor: Array) -> None:
         """Go over to other variables: without S and Y, by forgetting all pairs."""
         self.reset(self._gamma)
-
-    def snapshot(self) -> dict[str, Any]:
-        return super().snapshot() | {"offered": self._offered}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        super().restore(state)
-        self._offered = state["offered"]
 
     def _make_memory(self, capacity: int) -> PsiMemory:
         return PsiMemory(self.space, capacity)

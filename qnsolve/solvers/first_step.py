@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
-from qnsolve.questions import Answer, Asking, Evaluate
+from qnsolve.points import is_unbounded
+from qnsolve.questions import Answer, Asking
 from qnsolve.result import Status
 from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.outcome import Outcome
-from qnsolve.points import is_unbounded
 from qnsolve.solvers.run import Run
 
 

@@ -6,11 +6,11 @@ import math
 from functools import partial
 from typing import Any
 
-import numpy as np
 from scipy.optimize import OptimizeResult
 
 from qnsolve.arrays import Array
 from qnsolve.options import LineSearchOptions
+from qnsolve.points import end_of_step, is_unbounded
 from qnsolve.quasi_newton.inverse import Direction, InverseLSR1
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from qnsolve.questions import Asking, Evaluate, relay
@@ -18,7 +18,6 @@ from qnsolve.result import Status
 from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.metric import EuclideanNorm
 from qnsolve.solvers.models import End, Model
-from qnsolve.points import end_of_step, is_unbounded
 from qnsolve.solvers.run import Run
 from qnsolve.solvers.start import first_gamma, starting_radius
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe

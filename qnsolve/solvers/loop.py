@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from qnsolve.points import end_of_step, is_unbounded
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status
 from qnsolve.solvers.along_step import actual_reduction, progress_at_rounding, secant_correction
@@ -23,7 +24,6 @@ from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.metric import Metric, metric_of
 from qnsolve.solvers.models import End, NewtonModel, NewtonStep, SecantModel
 from qnsolve.solvers.outcome import Outcome
-from qnsolve.points import end_of_step, is_unbounded
 from qnsolve.solvers.reach import Reach
 from qnsolve.solvers.run import Run
 from qnsolve.solvers.start import CAUTIOUS, FirstReach, starting_radius

@@ -154,4 +154,3 @@ class Run(Stateful):
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""
         return {"nit": self.nit, **self._callables.counts()}
-

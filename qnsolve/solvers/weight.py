@@ -55,9 +55,7 @@ class Along:
 WeightRule = Callable[[float, Outcome, Any, Along], float]
 
 
-def interpolated_weight(
-    weight: float, outcome: Outcome, options: Any, along: Along
-) -> float:
+def interpolated_weight(weight: float, outcome: Outcome, options: Any, along: Along) -> float:
     """Return the weight with which the model would have ended where f along the step does.
 
     After a poor step, the minimiser of the cubic through both ends; after a good one the point
@@ -85,9 +83,7 @@ class Midpoints:
     modest: float = 1.0
     steep: float = 10.0
 
-    def __call__(
-        self, weight: float, outcome: Outcome, options: Any, along: Along
-    ) -> float:
+    def __call__(self, weight: float, outcome: Outcome, options: Any, along: Along) -> float:
         if outcome.ratio > options.shrink_above:
             return 0.5 * weight
         if outcome.ratio >= options.grow_below:
@@ -110,9 +106,7 @@ class CartisGouldToint:
     grow: float = 2.0
     floor: float = 2.0**-52
 
-    def __call__(
-        self, weight: float, outcome: Outcome, options: Any, along: Along
-    ) -> float:
+    def __call__(self, weight: float, outcome: Outcome, options: Any, along: Along) -> float:
         if outcome.ratio > options.shrink_above:
             return max(min(weight, along.gradient_norm), self.floor)
         return weight if outcome.ratio >= options.grow_below else self.grow * weight

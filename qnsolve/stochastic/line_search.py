@@ -125,4 +125,3 @@ class LineSearchSolver:
         state = self.init(saved["x"], space)
         state.restore(saved)
         return state
-

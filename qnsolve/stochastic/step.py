@@ -120,7 +120,9 @@ class ModelSolver:
         """Return the state at the flat parameters `x`, a vector of `space`, before any step."""
         space = space_of(x) if space is None else space
         metric, moving = norm_of(self.options, space)
-        return TrainingState(x, self._model(self.options, metric, moving), self._reach(self.options))
+        return TrainingState(
+            x, self._model(self.options, metric, moving), self._reach(self.options)
+        )
 
     def step(
         self,
@@ -209,15 +211,11 @@ def norm_of(options: StepOptions, space: VectorSpace) -> tuple[Metric, MovingNor
     """Return the norm of the region, and what it is made of where it follows the gradients."""
     if options.norm not in MOMENTS:
         return metric_of(options.norm, space), None
-    moments = SecondMoments(
-        options.norm, decay=options.decay, epsilon=options.epsilon, space=space
-    )
+    moments = SecondMoments(options.norm, decay=options.decay, epsilon=options.epsilon, space=space)
     return EuclideanNorm(space), moments
 
 
-def secant_model(
-    options: MatrixOptions, metric: Metric, moving: MovingNorm | None
-) -> SecantModel:
+def secant_model(options: MatrixOptions, metric: Metric, moving: MovingNorm | None) -> SecantModel:
     """Return the model with a limited-memory matrix."""
     build = partial(options.matrix, metric.space, options)
     return SecantModel(build, metric, moving, options.refresh)

@@ -49,9 +49,7 @@ METHODS: dict[str, tuple[type[StepOptions], Callable[[Any], ModelSolver | LineSe
 """Options of each method, and what makes its solver."""
 
 
-def make_solver(
-    method: str = "hybrid-tr", **options: Any
-) -> ModelSolver | LineSearchSolver:
+def make_solver(method: str = "hybrid-tr", **options: Any) -> ModelSolver | LineSearchSolver:
     """Return the solver of a method in step form.
 
     Parameters

@@ -109,7 +109,14 @@ class Measured:
 
 
 def measured_on(
-    space: VectorSpace, v: np.ndarray, shifts: np.ndarray, residual: np.ndarray, s: Array, Bs: Array, g: Array, terms: Array
+    space: VectorSpace,
+    v: np.ndarray,
+    shifts: np.ndarray,
+    residual: np.ndarray,
+    s: Array,
+    Bs: Array,
+    g: Array,
+    terms: Array,
 ) -> Measured:
     """Return what is measured of a step `s`.
 

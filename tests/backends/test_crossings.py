@@ -7,11 +7,11 @@ import gc
 import array_api_strict
 import numpy as np
 import pytest
+import qnsolve.array
 
 import qnsolve
-import qnsolve.array
 from qnsolve import DiagonalNorm
-from qnsolve.arrays import VectorSpace, Wanted, space_of, to_host
+from qnsolve.arrays import VectorSpace, Wanted, space_of
 from qnsolve.comm import Serial
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from qnsolve import SubproblemStatus
-from qnsolve.norms import DiagonalNorm
 from qnsolve.subproblem.krylov import (
     MISS_PROBABILITY,
     RANDOM_START,
@@ -21,8 +18,11 @@ from qnsolve.subproblem.krylov import (
 )
 from qnsolve.subproblem.krylov_model import KrylovModel, Penalty, random_unit_vector
 from qnsolve.subproblem.lanczos import BandLanczos
-from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.steihaug import _to_boundary
+
+from qnsolve import SubproblemStatus
+from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.regularised_l2 import regularised_l2
 from tests.oracles import dense
 from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (

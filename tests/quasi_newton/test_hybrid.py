@@ -11,10 +11,11 @@ from qnsolve import LBFGS, HybridLSR1
 from qnsolve.quasi_newton.hybrid import (
     FLOOR,
     LEAST_COSINE,
-    RE_APPLIED,
+    LIMITED,
     SATISFIED,
-    SKIP_SMALL,
     SMALL,
+    SPANNING,
+    regime_of,
     sr1_updates,
 )
 from qnsolve.quasi_newton.scaling import LengthRatio, Smoothed
@@ -33,7 +34,7 @@ def quadratic_pairs(n, length, seed, *, least=0.1):
     return [(s, H @ s) for s in S]
 
 
-def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SKIP_SMALL):
+def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SPANNING.skip):
     """Return the hybrid matrix by updates one by one, and by how much they magnify rounding."""
     n = len(pairs[0][0])
     B, growth = gamma * np.eye(n), 1.0
@@ -61,7 +62,7 @@ def recursion(pairs, gamma, *, sweeps, re_applied, negative, skip=SKIP_SMALL):
     s, y = pairs[-1]
     assume(abs(s @ y) > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y))
     if negative is None:
-        negative = "keep" if s @ y < 0.0 else ("reflect" if n <= SMALL else "drop")
+        negative = "keep" if s @ y < 0.0 else regime_of(n).negative
     if lam[0] < 0.0 and negative == "drop":
         B = bfgs
     if lam[0] < 0.0 and negative == "reflect":
@@ -135,13 +136,13 @@ def test_products_solutions_and_diagonal_are_those_of_the_dense_matrix(stream):
     np.testing.assert_allclose(dense @ x + shift * x, v, rtol=0, atol=tolerance / size * stream.n)
 
 
-@pytest.mark.parametrize(("n", "re_applied"), [(SMALL, 8), (SMALL + 1, RE_APPLIED)])
+@pytest.mark.parametrize(("n", "re_applied"), [(SMALL, 8), (SMALL + 1, 3)])
 def test_pairs_that_are_re_applied_by_default(n, re_applied):
     """All of them up to n = 12, above only the newest three."""
     pairs = quadratic_pairs(n, 8, 0, least=-1.0)
     default, same, other = (
         HybridLSR1(n, memory=8, negative="keep", **options)
-        for options in ({}, {"re_applied": re_applied}, {"re_applied": 8 + RE_APPLIED - re_applied})
+        for options in ({}, {"re_applied": re_applied}, {"re_applied": 8 + 3 - re_applied})
     )
     for s, y in pairs:
         for B in (default, same, other):
@@ -166,8 +167,8 @@ def test_sr1_leaves_what_is_satisfied_to_rounding():
     B, s = np.diag([1.0, 2.0, 3.0]), np.array([1.0, -1.0, 2.0])
     y = B @ s * (1.0 + 1e-13)
     S, Y = s[:, None], y[:, None]
-    np.testing.assert_array_equal(sr1_updates(B, S, Y, SKIP_SMALL), B)
-    assert np.abs(sr1_updates(B, S, Y + 1e-9, SKIP_SMALL) - B).max() > 0.0
+    np.testing.assert_array_equal(sr1_updates(B, S, Y, SPANNING.skip), B)
+    assert np.abs(sr1_updates(B, S, Y + 1e-9, SPANNING.skip) - B).max() > 0.0
 
 
 def test_sweeps_approach_all_secant_equations():
@@ -248,6 +249,14 @@ def test_gamma_of_few_variables_is_a_ratio_of_lengths():
     assert B.gamma == 5.0
 
 
+def test_the_regime_is_chosen_by_the_number_of_variables_alone():
+    assert (regime_of(SMALL), regime_of(SMALL + 1)) == (SPANNING, LIMITED)
+    assert (SPANNING.gamma, LIMITED.gamma) == ("length-ratio", "smoothed")
+    # A vector says how many there are, whatever n is.
+    B = HybridLSR1(SMALL, like=np.zeros(SMALL + 1))
+    assert B._skip == LIMITED.skip
+
+
 def test_rules_check_their_constants():
     with pytest.raises(ValueError, match=r"share must lie in \(0, 1\]"):
         Smoothed(share=0.0)
@@ -257,9 +266,9 @@ def test_rules_check_their_constants():
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("sweeps", 0, ValueError, "at least 1"),
+        ("sweeps", 0, ValueError, "an integer >= 1"),
         ("sweeps", 2.5, TypeError, "an integer"),
-        ("re_applied", -1, ValueError, "at least 0"),
+        ("re_applied", -1, ValueError, "an integer >= 0"),
         ("re_applied", True, TypeError, "an integer"),
         ("negative", "flip", ValueError, "reflect"),
         ("gamma", -1.0, ValueError, "finite and positive"),

@@ -313,13 +313,13 @@ def test_array_libraries(xp):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"n": 0}, ValueError, "n must be at least 1"),
-        ({"n": 2.0}, TypeError, "n must be an integer"),
-        ({"n": 2, "memory": 0}, ValueError, "memory must be at least 1"),
+        ({"n": 0}, ValueError, "n must be an integer >= 1"),
+        ({"n": 2.5}, TypeError, "n must be an integer"),
+        ({"n": 2, "memory": 0}, ValueError, "memory must be an integer >= 1"),
         ({"n": 2, "memory": True}, TypeError, "memory must be an integer"),
         ({"n": 2, "gamma": 0.0}, ValueError, "gamma must be finite and not zero"),
         ({"n": 2, "gamma": "largest"}, ValueError, "window-max"),
-        ({"n": 2, "gamma": None}, TypeError, "rule's name"),
+        ({"n": 2, "gamma": []}, TypeError, "rule's name"),
         ({"n": 2, "skip": 2.0}, ValueError, "skip"),
     ],
 )

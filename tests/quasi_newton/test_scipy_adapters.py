@@ -155,7 +155,7 @@ def test_wrong_input_is_refused(make):
         make(gama=2.0)
     with pytest.raises(TypeError, match="no option 'dtype'"):
         make(dtype=np.float32)
-    with pytest.raises(ValueError, match="memory must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="memory must be an integer >= 1, got 0"):
         make(memory=0)
     with pytest.raises(ValueError, match="gamma must be"):
         make(gamma=np.nan)
@@ -170,7 +170,7 @@ def test_wrong_input_is_refused(make):
     with pytest.raises(ValueError, match="'hess' or 'inv_hess', got 'inverse'"):
         strategy.initialize(3, "inverse")
     with pytest.raises(TypeError, match="n must be an integer"):
-        strategy.initialize(3.0, "hess")
+        strategy.initialize(3.5, "hess")
     strategy.initialize(3, "hess")
     with pytest.raises(ValueError, match=r"p must have shape \(3,\), got \(4,\)"):
         strategy.dot(np.ones(4))

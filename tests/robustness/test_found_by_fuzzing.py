@@ -21,6 +21,9 @@ from qnsolve import (
     lanczos_cubic,
     solve_trs,
 )
+from qnsolve.arrays import space_of
+from qnsolve.hessian import Hessian
+from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.objective import Objective
 from qnsolve.published import DoublingSearch, RamamurthyDuffyLSR1, WolfeSearch
 from qnsolve.quasi_newton.hybrid import sr1_updates
@@ -33,7 +36,6 @@ from qnsolve.solvers.start import first_gamma
 from qnsolve.solvers.weight import Along, interpolated_weight
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.types import ReducedProblem
-from qnsolve.krylov.steihaug import steihaug_cg
 from tests.robustness.cases import METHODS, minimize
 from tests.solvers.test_arc import GOOD, POOR
 

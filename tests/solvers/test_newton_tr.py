@@ -13,10 +13,10 @@ from scipy.sparse.linalg import aslinearoperator
 
 import qnsolve
 from qnsolve import DiagonalNorm, Status
-from qnsolve.presets import ADAPTIVE_NORMS
-from qnsolve.problems import get_problem
 from qnsolve.arrays import space_of
 from qnsolve.methods import MAX_BLIND
+from qnsolve.presets import ADAPTIVE_NORMS
+from qnsolve.problems import get_problem
 from qnsolve.solvers.moving_norms import AdaptiveNorm
 from tests.reference import adaptive_norms
 from tests.tolerances import EPS

@@ -14,8 +14,8 @@ from qnsolve import DiagonalNorm
 from qnsolve.options import TrustRegionOptions
 from qnsolve.problems import get_problem
 from qnsolve.quasi_newton.spectrum import FAST
-from qnsolve.solvers.radius import DoubleOrHalve, StepOrRadius, interpolated_radius
 from qnsolve.solvers.outcome import Outcome
+from qnsolve.solvers.radius import DoubleOrHalve, StepOrRadius, interpolated_radius
 from tests.strategies import seeds
 
 OPTIONS = TrustRegionOptions()

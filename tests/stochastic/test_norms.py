@@ -43,7 +43,9 @@ def test_squares_that_overflow_do_no_harm():
 
 
 def test_state_goes_round():
-    a, b = (SecondMoments("adam", decay=DECAY, epsilon=EPSILON, space=new_space(2)) for _ in range(2))
+    a, b = (
+        SecondMoments("adam", decay=DECAY, epsilon=EPSILON, space=new_space(2)) for _ in range(2)
+    )
     a.update(np.array([1.0, 2.0]))
     b.restore(a.snapshot())
     assert (a.norm().d == b.norm().d).all()

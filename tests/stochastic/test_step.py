@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from qnsolve import LSR1, DiagonalNorm, HybridLSR1, QuadraticModel, ScaledMatrix, solve_trs
+from qnsolve.arrays import space_of
 from qnsolve.solvers.matrices import Build
+from qnsolve.solvers.moving_norms import SecondMoments
 from qnsolve.stochastic import make_solver
-from qnsolve.stochastic.norms import SecondMoments
-from qnsolve.stochastic.options import NewtonStepOptions, TrustRegionStepOptions
+from qnsolve.stochastic.options import TrustRegionStepOptions
 from qnsolve.stochastic.scaling import PartOfLatest
+from qnsolve.stochastic.step import norm_of, secant_model
 from qnsolve.stochastic.training import METHODS
 from tests.stochastic.problems import N_PARAMS, net_loss, samples, start
 from tests.tolerances import EPS
@@ -21,6 +23,15 @@ multiplies by the condition of the matrix; 1e-12 was seen."""
 
 RESCALED_RTOL = 1e4 * EPS
 """Rows rescaled with every norm against rows scaled once, through a matrix of condition 1e3."""
+
+
+class Trial:
+    """A step of which nothing else is known."""
+
+    products = None
+
+    def __init__(self, step):
+        self.step = step
 
 
 def batch_functions(count=12, size=40):
