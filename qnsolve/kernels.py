@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba.types import Array, UniTuple, float64, void
 
-import qnsolve.array
+import qnsolve.arrays
 from qnsolve.arrays import Array, use_compiled
 
 CHUNK = 1024

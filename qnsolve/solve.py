@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import Array, new_space, space_of
+from qnsolve.arrays import Array, new_space
 from qnsolve.krylov.gltr import gltr, lanczos_cubic
 from qnsolve.krylov.model import KrylovResult
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.subproblem.arguments import checked_name, checked_positive, checked_power
-from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult, space_of
+from qnsolve.subproblem.model import Matrix, QuadraticModel, SubproblemResult, space_of_matrix
 from qnsolve.subproblem.regions import REGULARISATIONS, TRUST_REGIONS
 
 
@@ -176,7 +176,7 @@ def checked_problem(g: Any, B: Any, norm: Any, names: Iterable[str]) -> tuple[Ar
     """Return g and B as a model takes them, or raise TypeError or ValueError."""
     if not isinstance(norm, DiagonalNorm):
         checked_name(norm, names)
-    space = space_of(B)
+    space = space_of_matrix(B)
     if space is None:
         B, space = np.array(B, dtype=float), new_space(B.shape[0])
     g = space.checked(g, "g")

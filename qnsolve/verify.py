@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import Array, new_space, space_of
+from qnsolve.arrays import Array, new_space
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.solve import checked_problem, in_metric
 from qnsolve.subproblem.arguments import checked_positive, checked_power
 from qnsolve.subproblem.certificate import Certificate
-from qnsolve.subproblem.model import Matrix, QuadraticModel, space_of
+from qnsolve.subproblem.model import Matrix, QuadraticModel, space_of_matrix
 from qnsolve.subproblem.regions import (
     REGULARISATIONS,
     TRUST_REGIONS,
@@ -129,7 +129,7 @@ def check_secant(B: Matrix, s: Array, y: Array) -> float:
     >>> check_secant(B, s, y) < 1e-15
     True
     """
-    space = space_of(B) or new_space(B.shape[0])
+    space = space_of_matrix(B) or new_space(B.shape[0])
     s, y = space.checked(s, "s"), space.checked(y, "y")
     with np.errstate(over="ignore", invalid="ignore"):
         Bs = B @ s

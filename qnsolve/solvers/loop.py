@@ -1,8 +1,9 @@
 """The loop of all methods that minimise a model as far as it can be trusted.
 
-With a radius it is the trust-region method (Conn, Gould and Toint 2000, Algorithm 6.1.1; with L-SR1,
-Algorithm 1 of Ramamurthy and Duffy 2017), with a weight adaptive cubic regularisation (Cartis, Gould
-and Toint 2011, Algorithm 2.1; with L-SR1, ARCs-LSR1 of Ranganath, Singhal and Marcia 2025).
+With a radius it is the trust-region method (Conn, Gould and Toint 2000, Algorithm 6.1.1): with an
+L-SR1 matrix, Algorithm 1 of Ramamurthy and Duffy (2017).  With a weight it is adaptive cubic
+regularisation (Cartis, Gould and Toint 2011, Algorithm 2.1): with an L-SR1 matrix, ARCs-LSR1
+(Ranganath, Singhal and Marcia 2025).
 """
 
 from __future__ import annotations

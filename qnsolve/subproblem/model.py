@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -63,7 +63,7 @@ class QuadraticModel:
         self.gradient = g
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
-        space_of(B)  # refuses what is no matrix
+        space_of_matrix(B)  # refuses what is no matrix
         if isinstance(B, np.ndarray):
             self.spectrum = PartialSpectrum.from_dense(B)
         else:
@@ -252,7 +252,7 @@ class SubproblemResult:
 
     @property
     def longest_block(self) -> float:
-        """Length of the step in the norm of its region or regulariser: that of its longest block."""
+        """Length of the step in its region's or regulariser's norm: that of its longest block."""
         if self.term.norm == "l2":
             return self.length
         v = np.append(self.reduced.par, self.reduced.perp)
@@ -273,7 +273,7 @@ class SubproblemResult:
         return self.model.certify(self.step, self.term, self.multipliers)
 
 
-def space_of(B: Matrix) -> VectorSpace | None:
+def space_of_matrix(B: Matrix) -> VectorSpace | None:
     """Return the space of the vectors that B multiplies; None for a real square NumPy array."""
     if isinstance(B, np.ndarray):
         if B.dtype.kind not in "biuf":

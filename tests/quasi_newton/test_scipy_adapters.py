@@ -176,7 +176,7 @@ def test_wrong_input_is_refused(make):
         strategy.dot(np.ones(4))
     with pytest.raises(ValueError, match=r"delta_x must have shape \(3,\)"):
         strategy.update(np.ones((3, 1)), np.ones(3))
-    with pytest.raises(TypeError, match="delta_grad must be real"):
+    with pytest.raises(TypeError, match="delta_grad is complex"):
         strategy.update(np.ones(3), np.ones(3) * 1j)
 
 

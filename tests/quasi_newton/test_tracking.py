@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 
 from qnsolve import LSR1
-from qnsolve.quasi_newton.tracking import TrackedGradient
+from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from tests.tolerances import EPS, GRAM_DRIFT
 
 ITERATIONS = 300
 
 
-@pytest.mark.parametrize("change", [100.0, 1.0, 1e-3, 1e-7])
+def change_along(tracked, s, g_new):
+    """Return the change to `g_new` along `s`, with its numbers."""
+    change, space = GradientChange(tracked, s, None), tracked.pairs.space
+    change.read(space.reduce(change.request(g_new)), space.norm(g_new))
+    return change
+
+
+@pytest.mark.parametrize("length", [100.0, 1.0, 1e-3, 1e-7])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_drift(change, dtype):
+def test_drift(length, dtype):
     """Gradients that hardly change are where a difference of products loses its digits."""
     rng = np.random.default_rng(0)
     n = 40
@@ -24,14 +31,16 @@ def test_drift(change, dtype):
     B = LSR1(n, memory=5, like=x)
     current = TrackedGradient.of(d * x + offset, B.pairs)
     for _ in range(ITERATIONS):
-        s = (change * rng.standard_normal(n)).astype(dtype)
+        s = (length * rng.standard_normal(n)).astype(dtype)
         g_new = d * (x + s) + offset
-        new, y, y_products = current.change_to(g_new, B.pairs.space.norm(g_new))
-        stored = B.update(s, y, y_products=y_products).stored
+        change = change_along(current, s, g_new)
+        if rng.random() < 0.5:
+            change.bend(float(rng.uniform(-0.5, 0.5)))
+        stored = B.update(s, change.y, products=change.pair).stored
         if rng.random() < 0.7:
-            x, current = x + s, new
+            x, current = x + s, change.end
         if stored:
-            current.account_for_newest()
+            change.account(current)
         W = B.pairs.rows.astype(np.longdouble)
         norms = np.sqrt((W * W).sum(axis=1))
         gram_error = np.abs(B.pairs.gram - W @ W.T) / np.outer(norms, norms)
@@ -58,6 +67,6 @@ def test_stored_rows_are_never_moved():
 def test_norm_is_kept():
     B = LSR1(2)
     tracked = TrackedGradient.of(np.array([3.0, 4.0]), B.pairs)
-    new, y, products = tracked.change_to(np.array([0.0, 4.0]), 4.0)
-    assert (tracked.norm, new.norm, products.size) == (5.0, 4.0, 0)
-    np.testing.assert_allclose(y, [-3.0, 0.0], rtol=EPS)
+    change = change_along(tracked, np.array([1.0, 0.0]), np.array([0.0, 4.0]))
+    assert (tracked.norm, change.end.norm, change.pair.with_y.size) == (5.0, 4.0, 0)
+    np.testing.assert_allclose(change.y, [-3.0, 0.0], rtol=EPS)
