@@ -17,7 +17,8 @@ import numba
 import numpy as np
 from numba.types import Array, UniTuple, float64, void
 
-from qnsolve.array import use_compiled
+import qnsolve.array
+from qnsolve.arrays import use_compiled
 
 CHUNK = 1024
 """Columns handled at a time: twenty rows of them in float64 stay in the cache of a core."""
@@ -49,7 +50,9 @@ def use(compiled: bool = True) -> None:
     True
     >>> kernels.use(False)
     """
-    use_compiled(sys.modules[__name__] if compiled else None)
+    loops = sys.modules[__name__] if compiled else None
+    qnsolve.array.use_compiled(loops)
+    use_compiled(loops)
 
 
 def _read(real: Any, ndim: int = 1, layout: str = "C") -> Array:

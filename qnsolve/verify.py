@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, space_of
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.subproblem.arguments import checked_positive, checked_power
@@ -126,7 +126,7 @@ def check_secant(B: Matrix, s: Array, y: Array) -> float:
     >>> check_secant(B, s, y) < 1e-15
     True
     """
-    space = VectorSpace.of(y)
+    space = space_of(y)
     Bs = B @ s
     size = space.norm(Bs) + space.norm(y)
     return space.norm(Bs - y) / size if size else 0.0

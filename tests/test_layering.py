@@ -17,6 +17,7 @@ PACKAGE = Path(qnsolve.__file__).parent
 LAYERS = {
     "qnsolve._version": 0,
     "qnsolve.array": 0,
+    "qnsolve.arrays": 0,
     "qnsolve.comm": 0,
     "qnsolve.kernels": 0,
     "qnsolve.result": 0,

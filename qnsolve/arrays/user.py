@@ -1,0 +1,145 @@
+"""What a user hands over, as a plain array or number; TypeError or ValueError where it is none."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qnsolve.arrays.libraries import (
+    Array,
+    detached,
+    device_of,
+    is_array,
+    is_jax,
+    namespace_of,
+)
+
+if TYPE_CHECKING:
+    from qnsolve.arrays.space import VectorSpace
+
+NARROW_JAX = "JAX is in 32 bits (set jax_enable_x64 before the first array)"
+
+
+def describe(value: Any) -> str:
+    """Return the type of `value`, and its shape if it has one, for a message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> describe(np.ones((2, 3))), describe(None)
+    ('ndarray of shape (2, 3)', 'NoneType')
+    """
+    kind = type(value).__name__
+    return f"{kind} of shape {tuple(value.shape)}" if hasattr(value, "shape") else kind
+
+
+def own_array(a: Any, name: str) -> Array:
+    """Return `a` as a plain array of its own library; what is not an array becomes NumPy."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or select its valid entries first")
+    return detached(a) if is_array(a) and not isinstance(a, np.ndarray) else np.asarray(a)
+
+
+def array_like(a: Any, space: VectorSpace, name: str, as_what: str = "as x0 is") -> Array:
+    """Return `a` as a real array of the library and device of `space`, in its own dtype and shape.
+
+    Where the vectors are NumPy's, as always in a call through SciPy, a JAX array or CPU tensor is
+    as welcome as a list.  Libraries that want no hidden transfer refuse that themselves.
+    """
+    given, a = a, own_array(a, name)
+    if space.on_host:
+        a = np.asarray(a)
+    elif namespace_of(a) is not space.xp:
+        raise TypeError(
+            f"{name} must be an array of {space.library}, {as_what}, got {describe(given)}"
+        )
+    require_real(a, name)
+    if space.device is not None and device_of(a) != space.device:
+        raise ValueError(f"{name} is on {device_of(a)}, but x is on {space.device}")
+    return a
+
+
+def floating_vector(a: Any, name: str, *, may_be_empty: bool = False) -> Array:
+    """Return `a`, real floating and of shape (n,), as a plain array of its own library."""
+    a = own_array(a if is_array(a) else np.asarray(a, dtype=float), name)
+    require_floating(a, name)
+    if a.ndim != 1 or (a.shape[0] == 0 and not may_be_empty):
+        raise ValueError(f"{name} must have shape (n,) with n >= 1, got {tuple(a.shape)}")
+    return a
+
+
+def start_point(x0: Any, name: str = "x0", *, may_be_empty: bool = False) -> Array:
+    """Return a copy of `x0` in its own library, finite and in a dtype to compute with."""
+    x0 = own_array([x0] if np.isscalar(x0) else x0, name)
+    require_real(x0, name)
+    xp = namespace_of(x0)
+    if math.prod(x0.shape) == 0 and not may_be_empty:
+        raise ValueError(
+            f"{name} is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
+        )
+    dtype = x0.dtype if xp.isdtype(x0.dtype, "real floating") else xp.float64
+    if dtype != x0.dtype and is_jax(x0) and xp.zeros(0).dtype != dtype:
+        warnings.warn(f"{NARROW_JAX}: {name} becomes float32", RuntimeWarning, stacklevel=2)
+        dtype = xp.float32
+    if xp.finfo(dtype).eps > np.finfo(np.float32).eps:
+        raise TypeError(
+            f"{name} has dtype {dtype}, too coarse for secant pairs; convert it to float32"
+        )
+    x0 = xp.astype(x0, dtype)
+    require_finite(x0, name)
+    return x0
+
+
+def one_number(value: Any, name: str, wanted: str, *, if_tuple: str = "") -> Any:
+    """Return one real number as a Python float or as an array of no dimension.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        What it is, such as "the value of fun".
+    wanted : str
+        Beginning of the message where it is not one number.
+    if_tuple : str, optional
+        End of that message where it is a tuple.
+    """
+    if isinstance(value, Real):
+        return float(value)
+    if is_array(value) and math.prod(value.shape) == 1:
+        value = own_array(value, name)
+        require_real(value, name)
+        return namespace_of(value).reshape(value, ())
+    raise TypeError(
+        f"{wanted}, got {describe(value)}{if_tuple if isinstance(value, tuple) else ''}"
+    )
+
+
+def require_real(a: Array, name: str) -> None:
+    isdtype = namespace_of(a).isdtype
+    if isdtype(a.dtype, "complex floating"):
+        raise TypeError(
+            f"{name} is complex ({a.dtype}) and must be real; of a complex z make x by "
+            "concatenating its real and imaginary parts"
+        )
+    if not isdtype(a.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}")
+
+
+def require_floating(a: Array, name: str) -> None:
+    if not namespace_of(a).isdtype(a.dtype, "real floating"):
+        raise TypeError(f"{name} must be real floating, got dtype {a.dtype}")
+
+
+def require_finite(a: Array, name: str) -> None:
+    xp = namespace_of(a)
+    if not bool(xp.all(xp.isfinite(a))):
+        raise ValueError(f"{name} has NaN or infinite entries; start from a finite point")
+
+
+def is_narrow_jax(a: Any, space: VectorSpace) -> bool:
+    """Tell whether JAX has computed `a` in float32 from vectors in float64."""
+    return is_jax(a) and (a.dtype, space.dtype) == (np.float32, np.float64)
