@@ -140,7 +140,8 @@ class VectorSpace(ABC):
         Elsewhere, or where the products are not to be multiplied, they are None.
         """
         s = self.combine(coefficients, rows)
-        return (s + alpha * v if alpha else s), None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (s + alpha * v if alpha else s), None
 
     # -- numbers -----------------------------------------------------------------------------------
 
@@ -175,8 +176,12 @@ class VectorSpace(ABC):
         largest = self.norm_inf(a)
         if largest == 0.0 or not math.isfinite(largest):
             return largest
-        scaled = a / largest
-        return largest * math.sqrt(self.dot(scaled, scaled))
+        # Powers of two, which round nothing; in two factors, for one alone may leave the range.
+        exponent = math.frexp(largest)[1]
+        half = 2.0 ** -(exponent // 2)
+        rest = 2.0 ** (exponent // 2 - exponent)
+        scaled = a * half * rest
+        return math.sqrt(self.dot(scaled, scaled)) / half / rest
 
     @abstractmethod
     def products_of_combinations(
