@@ -18,6 +18,7 @@ LAYERS = {
     "qnsolve._version": 0,
     "qnsolve.checks": 0,
     "qnsolve.array": 0,
+    "qnsolve.arrays": 0,
     "qnsolve.comm": 0,
     "qnsolve.kernels": 0,
     "qnsolve.result": 0,

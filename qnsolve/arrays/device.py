@@ -74,7 +74,7 @@ class DeviceSpace(VectorSpace):
                     *(scalar for scalar, here in zip(scalars, mine, strict=True) if here),
                     *(self._dot(a, b) for a, b in request.dots),
                     *(self._products(request.rows, v) for v in request.with_rows),
-                    *(end(v) for v in largest for end in (self.xp.max, self.xp.min)),
+                    *(end(v) for v in largest for end in self._ends),
                 )
             )
         numbers = [
@@ -83,8 +83,9 @@ class DeviceSpace(VectorSpace):
         ]
         dots = [next(found).item() for _ in request.dots]
         products = [next(found) for _ in request.with_rows]
-        ends = [np.maximum(next(found), -next(found)).item() for _ in largest]
-        return Numbers(dots, products, ends or [0.0 for _ in request.largest], numbers)
+        ends = [[next(found).item() for _ in self._ends] for _ in largest]
+        moduli = [max(high, -low) if square == square else square for high, low, square in ends]
+        return Numbers(dots, products, moduli or [0.0 for _ in request.largest], numbers)
 
     def products_of_combinations(
         self, coefficients: np.ndarray, rows: Array
@@ -116,6 +117,11 @@ class DeviceSpace(VectorSpace):
                 SS, YY = SS + S @ S.mT, YY + Y @ Y.mT
         SS, YY = self._crossed(SS, YY)
         return xp.concat([xp.concat(parts, axis=1), block[used:, :]]), SS, YY
+
+    @property
+    def _ends(self) -> tuple[Callable[[Array], Array], ...]:
+        # The square is NaN where an entry is: JAX's max and min pass over NaN on a CPU.
+        return self.xp.max, self.xp.min, lambda v: v @ v
 
     def _dot(self, a: Array, b: Array) -> Array:
         if self.wide is None:

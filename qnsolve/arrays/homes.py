@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from qnsolve.arrays.device import DeviceSpace
 from qnsolve.arrays.host import HostSpace
 from qnsolve.arrays.libraries import NUMPY, Array, device_of, namespace_of
@@ -25,12 +27,11 @@ def space_of(x: Array | VectorSpace, comm: Comm | None = None) -> VectorSpace:
     """
     if isinstance(x, VectorSpace):
         return x
-    xp, size = namespace_of(x), x.shape[0]
     local: VectorSpace
-    if xp is NUMPY:
-        local = HostSpace(x.dtype, size)
+    if isinstance(x, np.ndarray):
+        local = HostSpace(x.dtype, x.shape[0])
     else:
-        local = DeviceSpace(xp, x.dtype, device_of(x), size)
+        local = DeviceSpace(namespace_of(x), x.dtype, device_of(x), x.shape[0])
     return local if comm is None else ShardedSpace.of_slices(local, comm)
 
 

@@ -38,8 +38,8 @@ class HostSpace(VectorSpace):
     --------
     >>> import numpy as np
     >>> space = HostSpace(np.float64, 2)
-    >>> space.norm(np.array([3e200, 4e200]))
-    5e+200
+    >>> space.norm(2.0**600 * np.array([3.0, 4.0])) == 2.0**600 * 5.0
+    True
     """
 
     crosses = False
@@ -77,10 +77,9 @@ class HostSpace(VectorSpace):
         loops = self._loops_for(a, b)
         if loops is not None:
             return float(loops.dot(a, b))
+        widened = self._widened
         # Of Python's floats: the sum of NumPy's would warn on overflow.
-        return sum(
-            float(np.vdot(self._widened(a[c]), self._widened(b[c]))) for c in self._chunks(1)
-        )
+        return sum(float(np.vdot(widened(a[c]), widened(b[c]))) for c in self._chunks(1))
 
     def norm_inf(self, a: Array) -> float:
         if a.size <= IN_CACHE:

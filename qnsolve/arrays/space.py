@@ -81,7 +81,7 @@ class VectorSpace(ABC):
         self.eps = float(xp.finfo(dtype).eps)
         sums = xp.finfo(self.accumulator)
         self.product_eps = float(sums.eps)
-        self._full_squares = _full_squares(sums)
+        self._least_square, self._most_square = _full_squares(sums)
         self._placement = placement(device)
 
     @property
@@ -140,7 +140,8 @@ class VectorSpace(ABC):
         Elsewhere, or where the products are not to be multiplied, they are None.
         """
         s = self.combine(coefficients, rows)
-        return (s + alpha * v if alpha else s), None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (s + alpha * v if alpha else s), None
 
     # -- numbers -----------------------------------------------------------------------------------
 
@@ -170,14 +171,17 @@ class VectorSpace(ABC):
     def norm(self, a: Array) -> float:
         """Return the Euclidean norm of `a`, also where its square over- or underflows."""
         square = self.dot(a, a)
-        least, most = self._full_squares
-        if least <= square <= most:
+        if self._least_square <= square <= self._most_square:
             return math.sqrt(square)
         largest = self.norm_inf(a)
         if largest == 0.0 or not math.isfinite(largest):
             return largest
-        scaled = a / largest
-        return largest * math.sqrt(self.dot(scaled, scaled))
+        # Powers of two, which round nothing; in two factors, for one alone may leave the range.
+        exponent = math.frexp(largest)[1]
+        half = 2.0 ** -(exponent // 2)
+        rest = 2.0 ** (exponent // 2 - exponent)
+        scaled = a * half * rest
+        return math.sqrt(self.dot(scaled, scaled)) / half / rest
 
     @abstractmethod
     def products_of_combinations(

@@ -21,12 +21,11 @@ import operator
 from functools import partial
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
+from qnsolve.arrays.libraries import Array, device_of, namespace_of, placement
 from qnsolve.problems.problem import Problem
 
-Array = Any
 Value = tuple[Any, Array]
 
 # The functions are at module level, not closures, so that problems can be pickled.
@@ -192,7 +191,7 @@ def dixon_price(n: int = 100) -> Problem:
 
 
 def _dixon_price(weights: np.ndarray, x: Array) -> Value:
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     tail = x[1:]
     r = 2.0 * tail * tail - x[:-1]
     wr = _like(weights, x) * r
@@ -232,7 +231,7 @@ def broyden_tridiagonal(n: int = 100) -> Problem:
 
 
 def _broyden_tridiagonal(x: Array) -> Value:
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     zero = xp.zeros_like(x[:1])
     r = (3.0 - 2.0 * x) * x + 1.0
     r = r - xp.concat([zero, x[:-1]]) - 2.0 * xp.concat([x[1:], zero])
@@ -273,7 +272,7 @@ def trigonometric(n: int = 100) -> Problem:
 
 
 def _trigonometric(weights: np.ndarray, x: Array) -> Value:
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     i = _like(weights, x)
     cos, sin = xp.cos(x), xp.sin(x)
     r = xp.sum(1.0 - cos) + i * (1.0 - cos) - sin
@@ -312,7 +311,7 @@ def cosine(n: int = 100) -> Problem:
 
 
 def _cosine(x: Array) -> Value:
-    xp = array_api_compat.array_namespace(x)
+    xp = namespace_of(x)
     head = x[:-1]
     angle = head * head - 0.5 * x[1:]
     sin = xp.sin(angle)
@@ -512,17 +511,17 @@ def _check_n(name: str, n: int, *, least: int, multiple_of: int = 1) -> int:
 
 def _like(a: np.ndarray, x: Array) -> Array:
     """Return `a` in the library, dtype and device of `x`; for NumPy float64 no copy."""
-    xp = array_api_compat.array_namespace(x)
-    return xp.asarray(a, dtype=x.dtype, device=array_api_compat.device(x))
+    xp = namespace_of(x)
+    return xp.asarray(a, dtype=x.dtype, **placement(device_of(x)))
 
 
 def _interleave(*parts: Array) -> Array:
     """Return (p1[0], p2[0], ..., p1[1], p2[1], ...)."""
-    xp = array_api_compat.array_namespace(parts[0])
+    xp = namespace_of(parts[0])
     return xp.reshape(xp.stack(parts, axis=1), (-1,))
 
 
 def _chain(head: Array, tail: Array) -> Array:
     """Return the gradient of a sum over neighbours: `head` for x_i, `tail` for x_{i+1}."""
-    xp = array_api_compat.array_namespace(head)
+    xp = namespace_of(head)
     return xp.concat([head[:1], head[1:] + tail[:-1], tail[-1:]])
