@@ -31,10 +31,10 @@ import numpy as np
 import qnsolve
 from qnsolve import Status, presets
 from qnsolve.interface import METHODS
+from qnsolve.krylov.steihaug import PRODUCTS
 from qnsolve.solvers import first_step
 from qnsolve.solvers.common import ROUNDING_ACCEPT
 from qnsolve.solvers.wolfe import MAX_TRIALS
-from qnsolve.krylov.steihaug import PRODUCTS
 
 HANG = 60.0
 """Seconds after which a run of this size is said to hang."""

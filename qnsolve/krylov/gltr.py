@@ -273,7 +273,7 @@ class _Minimiser:
 
 
 class _Minimisation:
-    """Minimises over the Krylov space of the gradient, then over those of random vectors with it."""
+    """Minimises over the Krylov space of the gradient, then with those of random vectors too."""
 
     def __init__(
         self,
@@ -396,9 +396,7 @@ class _Minimisation:
         multipliers = reduced.multipliers
         if size and not self._orthonormal:
             p, multipliers, decrease = self._measured(at, p)
-        without_noise = np.where(
-            np.abs(at.slopes) <= self._tol * self._steepness, 0.0, at.slopes
-        )
+        without_noise = np.where(np.abs(at.slopes) <= self._tol * self._steepness, 0.0, at.slopes)
         return KrylovResult(
             step=self._operator.scale(p),
             decrease=decrease,

@@ -6,7 +6,7 @@ decides how that is made: by a callable, or by a loop that gathers the questions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, TypeVar
 
 import numpy as np

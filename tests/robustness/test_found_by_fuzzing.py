@@ -20,6 +20,7 @@ from qnsolve import (
     lanczos_cubic,
     solve_trs,
 )
+from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.objective import Objective
 from qnsolve.quasi_newton.hybrid import sr1_updates
 from qnsolve.quasi_newton.published import RamamurthyDuffyLSR1
@@ -32,7 +33,6 @@ from qnsolve.solvers.local_model import EuclideanNorm, LocalModel
 from qnsolve.solvers.weight import Along, interpolated_weight
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.types import ReducedProblem
-from qnsolve.krylov.steihaug import steihaug_cg
 from tests.robustness.cases import METHODS, minimize
 from tests.solvers.test_arc import GOOD, POOR
 
@@ -216,7 +216,8 @@ def test_radius_beyond_float32():
     result = steihaug_cg(np.ones(2, np.float32), lambda v: -v, 1e39)
     assert result.on_boundary
     assert result.step.dtype == np.float32
-    assert (result.step == -np.inf).all()
+    # As far as the dtype goes.
+    assert np.isfinite(result.step).all() and (result.step < -1e38).all()
 
 
 def test_product_beyond_the_range_in_the_variables_of_a_norm():
