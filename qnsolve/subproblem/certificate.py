@@ -41,7 +41,7 @@ class Certificate:
         ``max(0, ||block|| / Delta - 1)`` of the longest block; 0 with a regulariser.
     gap : float
         Upper bound on the share of the greatest possible decrease that the step misses.  At least 1
-        where the step leads uphill, or nowhere although there is a way down.
+        where it misses more than all of that, uphill, or goes nowhere although there is a way down.
 
     Notes
     -----
