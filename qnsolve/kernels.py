@@ -17,8 +17,7 @@ import numba
 import numpy as np
 from numba.types import Array, UniTuple, float64, void
 
-import qnsolve.array
-from qnsolve.arrays import use_compiled
+from qnsolve.arrays import Array, use_compiled
 
 CHUNK = 1024
 """Columns handled at a time: twenty rows of them in float64 stay in the cache of a core."""
@@ -51,7 +50,6 @@ def use(compiled: bool = True) -> None:
     >>> kernels.use(False)
     """
     loops = sys.modules[__name__] if compiled else None
-    qnsolve.array.use_compiled(loops)
     use_compiled(loops)
 
 

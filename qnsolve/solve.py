@@ -174,7 +174,9 @@ def solve_cubic(
 
 def checked_problem(g: Any, B: Any, norm: Any, names: Iterable[str]) -> tuple[Array, Matrix]:
     """Return g and B as a model takes them, or raise TypeError or ValueError."""
-    if not isinstance(norm, DiagonalNorm):
+    if not isinstance(norm, str | DiagonalNorm):
+        raise TypeError(f"norm must be a name or a DiagonalNorm, got {type(norm).__name__}")
+    if isinstance(norm, str):
         checked_name(norm, names)
     space = space_of_matrix(B)
     if space is None:

@@ -129,7 +129,7 @@ def check_secant(B: Matrix, s: Array, y: Array) -> float:
     >>> check_secant(B, s, y) < 1e-15
     True
     """
-    space = space_of_matrix(B) or new_space(B.shape[0])
+    space = space_of_matrix(B) or new_space(np.size(s))
     s, y = space.checked(s, "s"), space.checked(y, "y")
     with np.errstate(over="ignore", invalid="ignore"):
         Bs = B @ s

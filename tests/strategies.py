@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
+from qnsolve.subproblem.types import ReducedProblem
+
 SMALL_GAP = 1e-12
 """Relative distance of eigenvalues that are nearly, but not quite, equal."""
 
@@ -56,6 +58,12 @@ class SpectralCase:
         if self.dim_perp == 0:
             return self.eigenvalues, self.a_par
         return np.append(self.eigenvalues, self.gamma), np.append(self.a_par, self.norm_perp)
+
+    def reduced(self) -> ReducedProblem:
+        """Return what the solvers are given."""
+        if self.dim_perp == 0:
+            return ReducedProblem.of(self.eigenvalues, self.a_par)
+        return ReducedProblem.of(self.eigenvalues, self.a_par, self.gamma, self.norm_perp)
 
     def diagonal(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (g, B) with B diagonal of size n: the problem as drawn, without rounding."""

@@ -273,7 +273,7 @@ class _Minimiser:
 
 
 class _Minimisation:
-    """Minimises over the Krylov space of the gradient, then over those of random vectors with it."""
+    """Minimises over the Krylov space of the gradient, then with those of random vectors too."""
 
     def __init__(
         self,

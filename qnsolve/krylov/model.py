@@ -83,15 +83,16 @@ class KrylovModel:
             ritz = np.array([np.nan if quotient is None else space.dot(v, quotient)])
         if product is None or np.isnan(ritz).any():
             return Certificate.of_nothing(self.term.infeasibility(np.array([length])))
+        scale = float(np.abs(ritz).max())
         with np.errstate(over="ignore", invalid="ignore"):
             residual = space.norm(product + sigma * p + gradient)
             steepness = space.norm(gradient)
             v, left, shifts = np.array([length]), np.array([residual]), np.array([sigma])
-            terms = space.xp.abs(product)
+            # What the product is summed up from is not known, but the size of the matrix is.
+            terms = space.xp.abs(product) + scale * space.xp.abs(p)
             measured = measured_on(space, v, shifts, left, p, product, gradient, terms)
         # The least curvature that is known, and the whole slope, in one coordinate.
         problem = ReducedProblem(np.array([ritz.min()]), np.array([steepness]))
-        scale = float(np.abs(ritz).max())
         return certificate_of(self.term, problem, shifts, measured, scale)
 
 

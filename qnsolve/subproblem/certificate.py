@@ -41,7 +41,7 @@ class Certificate:
         ``max(0, ||block|| / Delta - 1)`` of the longest block; 0 with a regulariser.
     gap : float
         Upper bound on the share of the greatest possible decrease that the step misses.  At least 1
-        where the step leads uphill, or nowhere although there is a way down.
+        where it misses more than all of that, uphill, or goes nowhere although there is a way down.
 
     Notes
     -----
@@ -61,9 +61,9 @@ class Certificate:
     If the decrease is :math:`\delta = -m(s) - t(s)` then none is greater than
     :math:`\delta + d`, and the gap is :math:`d / (\delta + d)`.  For a step that is right to
     rounding it is of the order of the rounding's square, and in the hard case of the rounding times
-    the root of the ratio of curvatures.  What rounding explains is not held against the step:
-    :math:`|\rho_i|` counts from 8 eps (\|g\| + \|B s\| + \|C s\|) on, and a rise of the model from 8
-    roundings of its terms.
+    the root of the ratio of curvatures.  What rounding explains is not held against the step: 8
+    roundings of the terms that :math:`\rho` and :math:`\delta` are summed up from, and of the step
+    itself.
     """
 
     stationarity: float
@@ -187,7 +187,8 @@ def _gap(
     unit = math.hypot(*v.tolist()) or 1.0
     added = term.value(v, unit)
     fall = measured.fall - added
-    uphill = fall < -(measured.fall_rounding + ROUNDINGS * np.finfo(float).eps * added)
+    rounding = measured.fall_rounding + ROUNDINGS * np.finfo(float).eps * added
+    uphill = fall < -rounding
     slopes = np.abs(measured.residual)
     if not uphill:
         of_step = measured.step_rounding * np.where(np.isfinite(shifted), np.abs(shifted), 0.0)
@@ -202,4 +203,4 @@ def _gap(
     if uphill:
         best = fall + total
         return max(1.0, total / best) if best > 0.0 else math.inf
-    return 1.0 / (1.0 + max(0.0, fall) / total) if total else 0.0
+    return 1.0 / (1.0 + max(rounding, fall) / total) if total else 0.0

@@ -9,20 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qnsolve.subproblem.krylov import (
-    MISS_PROBABILITY,
-    RANDOM_START,
-    gltr,
-    lanczos_cubic,
-    steihaug_cg,
-)
-from qnsolve.subproblem.krylov_model import KrylovModel, Penalty, random_unit_vector
-from qnsolve.subproblem.lanczos import BandLanczos
-from qnsolve.subproblem.steihaug import _to_boundary
 
 from qnsolve import SubproblemStatus
+from qnsolve.krylov.gltr import MISS_PROBABILITY, RANDOM_START, gltr, lanczos_cubic
+from qnsolve.krylov.lanczos import BandLanczos
+from qnsolve.krylov.model import KrylovModel, random_unit_vector
+from qnsolve.krylov.products import answered
+from qnsolve.krylov.steihaug import _to_boundary, steihaug_cg
 from qnsolve.norms import DiagonalNorm
+from qnsolve.subproblem.regions import Regularisation
 from qnsolve.subproblem.regularised_l2 import regularised_l2
+from qnsolve.subproblem.types import ReducedProblem
 from tests.oracles import dense
 from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import (
@@ -84,16 +81,17 @@ def test_lanczos_matrix_is_the_projected_one(reorthogonalise):
     n = 12
     U, lam = orthogonal(n, 0), np.linspace(-1, 3, n)
     B = (U * lam) @ U.T
-    model = KrylovModel.checked(U @ np.ones(n), times(B), None, Penalty(1.0, 3.0))
+    model = KrylovModel.checked(U @ np.ones(n), None, Regularisation(1.0))
     lanczos = BandLanczos(model.operator, reorthogonalise=reorthogonalise)
-    assert lanczos.start(model.gradient)
+    assert answered(lanczos.start(model.gradient), times(B))
     chains = [0, 0, 0]
     for chain in chains:
-        assert lanczos.extend(chain)
+        assert answered(lanczos.extend(chain), times(B))
     if reorthogonalise:
-        assert lanczos.start(random_unit_vector(model.space, np.random.default_rng(1)))
+        v = random_unit_vector(model.space, np.random.default_rng(1))
+        assert answered(lanczos.start(v), times(B))
         for chain in (1, 0, 0, 1):
-            assert lanczos.extend(chain)
+            assert answered(lanczos.extend(chain), times(B))
     k = lanczos.size
     Q = np.stack([lanczos.lift(e) for e in np.eye(k)], axis=1)
     np.testing.assert_allclose(Q.T @ Q, np.eye(k), atol=1e-13)
@@ -113,13 +111,15 @@ def test_lanczos_stays_orthogonal_on_few_eigenvalues(n, seed):
     rng = np.random.default_rng(seed)
     U, lam = orthogonal(n, seed), rng.choice([0.0, 1.0, 1.0 + 1e-9, -2.0], n)
     B = (U * lam) @ U.T
-    model = KrylovModel.checked(rng.standard_normal(n), times(B), None, Penalty(1.0, 3.0))
+    model = KrylovModel.checked(rng.standard_normal(n), None, Regularisation(1.0))
     lanczos = BandLanczos(model.operator)
     while not lanczos.full:
         if lanczos.open and rng.random() < 0.8:
-            assert lanczos.extend(int(rng.choice(list(lanczos.open))))
+            chain = int(rng.choice(list(lanczos.open)))
+            assert answered(lanczos.extend(chain), times(B))
         else:
-            assert lanczos.start(random_unit_vector(model.space, rng))
+            v = random_unit_vector(model.space, rng)
+            assert answered(lanczos.start(v), times(B))
     assert not lanczos.open
     Q = np.stack([lanczos.lift(e) for e in np.eye(n)], axis=1)
     np.testing.assert_allclose(Q.T @ Q, np.eye(n), atol=BASIS_ROUNDINGS * n * EPS)
@@ -318,7 +318,7 @@ def test_other_powers(lam, seed, power):
     """The whole problem in the eigenvectors of B, which is the pure function itself."""
     lam = lam / np.abs(lam).max() if lam.any() else lam
     a = np.random.default_rng(seed).standard_normal(6)
-    wanted = regularised_l2(lam, 0.0, a, 0.0, 0, 0.5, power)
+    wanted = regularised_l2(ReducedProblem.of(lam, a), 0.5, power)
     U = orthogonal(6, seed)
     result = lanczos_cubic(U @ a, times((U * lam) @ U.T), 0.5, power=power)
     assert result.decrease == pytest.approx(wanted.decrease, rel=1e-12)
@@ -540,12 +540,6 @@ def test_non_finite_products_are_a_status(solve, poison, good):
     calls = 10
     certificate = result.certificate()
     assert (certificate.stationarity, certificate.min_eig) == (np.inf, -np.inf)
-
-
-def test_complementarity_of_a_multiplier_that_is_not_that_of_the_length():
-    penalty = Penalty(weight=2.0, power=3.0)
-    assert penalty.complementarity(5.0, length=2.0, curvature=10.0) == 0.1
-    assert penalty.complementarity(4.0, length=2.0, curvature=0.0) == 0.0
 
 
 def test_product_limit_of_the_search():

@@ -182,3 +182,27 @@ def test_rules():
     assert GeneralisedEigenvalue()(blocks_of(np.eye(2)[:1], np.eye(2)[1:]), [nan], 7.0) == 7.0
     with pytest.raises(ValueError, match="window"):
         WindowMax(0)
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [
+        2.0 * np.eye(2, 4),
+        np.array([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]]),
+        np.eye(2, 4) + 1e-12,
+        np.full((1, 3), np.nan),
+    ],
+)
+def test_a_basis_that_is_not_orthonormal_is_refused(basis):
+    with pytest.raises(ValueError, match="rows of basis must be orthonormal"):
+        PartialSpectrum.from_basis(1.0, np.arange(1.0, 1.0 + len(basis)), basis)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (20, 1000)])
+def test_a_basis_that_is_orthonormal_to_rounding_is_taken(shape, dtype):
+    r, n = shape
+    for seed in range(20):
+        square = np.random.default_rng(seed).standard_normal((n, r)).astype(dtype)
+        basis = np.ascontiguousarray(np.linalg.qr(square)[0].T)
+        assert len(PartialSpectrum.from_basis(1.0, np.arange(r * 1.0), basis).eigenvalues) == r

@@ -22,8 +22,8 @@ from qnsolve import (
     solve_trs,
     verify,
 )
-from qnsolve.quasi_newton.spectrum import Split
 from qnsolve.subproblem.regions import Regularisation, TrustRegion
+from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import log_uniform, orthogonal, pair_stream, seeds, spectral_cases, weights
 
 TRUST_REGION_NORMS = ("l2", "shape-inf", "shape-2")
@@ -443,8 +443,7 @@ def test_numbers_at_the_ends_of_the_range(term, norm):
     """No warning, and a step with a decrease; or word that there is none."""
     solved = 0
     for lam, gamma, a, norm_perp, size in itertools.product(*ENDS.values()):
-        reduced = (np.array(lam), gamma, np.array(a), norm_perp, 3)
-        step = term(size, norm).minimiser(reduced)
+        step = term(size, norm).solve(ReducedProblem.of(lam, a, gamma, norm_perp))
         if step.status is SubproblemStatus.UNBOUNDED:
             assert term is Regularisation
             continue
@@ -458,9 +457,7 @@ def test_numbers_at_the_ends_of_the_range(term, norm):
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 @pytest.mark.parametrize("term", [TrustRegion(1.0, "shape-2"), Regularisation(1.0, "l2")])
 def test_gradient_with_coordinates_beyond_the_range(term, bad):
-    spectrum = PartialSpectrum.from_basis(1.0, np.array([-1.0]), np.eye(1, 3))
     for par, perp in ((bad, 1.0), (1.0, bad)):
-        split = Split(np.array([par]), perp, 1.0, np.ones(3), np.zeros(1))
-        step = term.solve(spectrum, split)
+        step = term.solve(ReducedProblem.of([-1.0], [par], 1.0, perp))
         assert step.status is SubproblemStatus.NONFINITE
         assert step.decrease == step.length == 0.0

@@ -11,6 +11,7 @@ from qnsolve import SubproblemStatus
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from tests.oracles import dense
 from tests.oracles.duality import cubic_bound
+from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,
@@ -34,15 +35,7 @@ POWERS = st.sampled_from([3.0, 2.25, 2.5, 3.5, 4.0, 6.0])
 
 
 def solve(case, weight, power=3.0):
-    return regularised_l2(
-        case.eigenvalues,
-        case.gamma,
-        case.a_par,
-        case.norm_perp,
-        case.dim_perp,
-        weight,
-        power,
-    )
+    return regularised_l2(case.reduced(), weight, power)
 
 
 def coordinates(case, step):
@@ -121,16 +114,9 @@ def test_named_cases(name):
 def test_scale_equivariance(case, weight, power, power_x, power_f):
     """x -> t x and f -> c f change the unit of every number, and nothing else."""
     t, c = 2.0 ** (power_x / 4), 2.0 ** (power_f / 4)
-    plain = solve(case, weight, power)
-    scaled = regularised_l2(
-        case.eigenvalues * c / t**2,
-        case.gamma * c / t**2,
-        case.a_par * c / t,
-        case.norm_perp * c / t,
-        case.dim_perp,
-        weight * c / t**power,
-        power,
-    )
+    plain, (lam, a) = solve(case, weight, power), case.reduced()
+    problem = ReducedProblem(lam * c / t**2, a * c / t)
+    scaled = regularised_l2(problem, weight * c / t**power, power)
     if SubproblemStatus.UNBOUNDED in (plain.status, scaled.status):
         return
     # The rounding of the data, in the worst conditioned of the powers.
@@ -167,7 +153,7 @@ def test_power_two_is_the_shifted_system(case, weight):
     ],
 )
 def test_power_two_may_be_unbounded(lam, a, bounded):
-    step = regularised_l2(np.array(lam), 0.0, np.array(a), 0.0, 0, 1.0, 2.0)
+    step = regularised_l2(ReducedProblem.of(lam, a), 1.0, 2.0)
     if bounded:
         assert step.status is SubproblemStatus.SOLVED
         assert step.decrease > 0.0
@@ -178,7 +164,7 @@ def test_power_two_may_be_unbounded(lam, a, bounded):
 
 
 def test_a_minimiser_that_overflows_is_a_status():
-    step = regularised_l2(np.array([-1.0]), 0.0, np.array([1.0]), 0.0, 0, 1e-8, 2.01)
+    step = regularised_l2(ReducedProblem.of([-1.0], [1.0]), 1e-8, 2.01)
     assert step.status is SubproblemStatus.UNBOUNDED
     assert step.multiplier == 1.0
     assert step.decrease == 0.0
@@ -190,7 +176,7 @@ def test_a_minimiser_that_overflows_is_a_status():
 def test_one_coordinate(power, weight, scale):
     """-a p + lam p^2 / 2 + weight p^power / power with the minimiser put at p = 1."""
     lam = scale * 3.0
-    step = regularised_l2(np.array([lam]), 0.0, np.array([-(lam + weight)]), 0.0, 0, weight, power)
+    step = regularised_l2(ReducedProblem.of([lam], [-(lam + weight)]), weight, power)
     # The condition of p with respect to the data is at most 1.
     assert step.par[0] == pytest.approx(1.0, rel=8 * EPS * max(1.0, power - 2.0))
     assert step.decrease == pytest.approx(lam / 2 + weight - weight / power, rel=32 * EPS)
@@ -204,7 +190,7 @@ def test_newton_converges_within_its_limit():
         r = rng.integers(1, 6)
         lam = 10 ** rng.uniform(-12, 12) * rng.choice([0.0, 1.0, -1.0, 1e-9, -1e-9], r)
         a = 10 ** rng.uniform(-12, 12) * rng.choice([0.0, 1.0, 1e-9, 1e-30], r)
-        step = regularised_l2(lam, 0.0, a, 0.0, 0, 10 ** rng.uniform(-8, 8))
+        step = regularised_l2(ReducedProblem.of(lam, a), 10 ** rng.uniform(-8, 8))
         assert step.status is SubproblemStatus.SOLVED
         most = max(most, step.nit)
     assert most <= 60
@@ -213,7 +199,7 @@ def test_newton_converges_within_its_limit():
 @pytest.mark.parametrize("tiny", [1e-300, 1e-200, 1e-100])
 def test_a_gradient_whose_square_underflows(tiny):
     """All but the hard case; the sign of the step is that of the gradient."""
-    step = regularised_l2(np.array([-1.0, 2.0]), 0.0, np.array([tiny, tiny]), 0.0, 0, 2.0)
+    step = regularised_l2(ReducedProblem.of([-1.0, 2.0], [tiny, tiny]), 2.0)
     assert step.status is SubproblemStatus.SOLVED
     assert not step.hard_case
     np.testing.assert_allclose(step.par, [-0.5, -tiny / 3.0], rtol=1e-14)
@@ -223,15 +209,15 @@ def test_a_gradient_whose_square_underflows(tiny):
 @pytest.mark.parametrize("weight", [0.5, 1.0, 2.0])
 def test_iterations_are_counted_from_one(weight):
     # Without curvature the first step lands on the root, and the second sees that it has.
-    step = regularised_l2(np.zeros(1), 0.0, np.array([2.0]), 0.0, 0, weight, 3.0)
+    step = regularised_l2(ReducedProblem.of([0.0], [2.0]), weight, 3.0)
     assert step.nit == 2
     assert abs(step.par[0]) == pytest.approx(np.sqrt(2.0 / weight), rel=4 * EPS)
 
 
 def test_a_root_that_is_not_found_is_a_status(monkeypatch):
-    arguments = (np.array([-1.0, 2.0]), 0.0, np.array([3.0, 4.0]), 0.0, 0, 1.0)
-    assert regularised_l2(*arguments).status is SubproblemStatus.SOLVED
+    problem = ReducedProblem.of([-1.0, 2.0], [3.0, 4.0])
+    assert regularised_l2(problem, 1.0).status is SubproblemStatus.SOLVED
     monkeypatch.setattr("qnsolve.subproblem.regularised_l2.MAX_NEWTON", 1)
-    step = regularised_l2(*arguments)
+    step = regularised_l2(problem, 1.0)
     assert step.status is SubproblemStatus.ITERATION_LIMIT
     assert step.nit == 1

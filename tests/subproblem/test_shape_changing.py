@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from qnsolve.subproblem.shape_changing import (
 )
 from tests.oracles import dense_shape
 from tests.oracles.duality import cubic_bound, trust_region_bound
+from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,
@@ -62,7 +64,7 @@ BOUNDS = {
 
 
 def run(solve, case, parameter):
-    return solve(case.eigenvalues, case.gamma, case.a_par, case.norm_perp, case.dim_perp, parameter)
+    return solve(case.reduced(), parameter)
 
 
 def case_of(eigenvalues, gamma, a_par, norm_perp=0.0, dim_perp=3, radius=1.0):
@@ -274,10 +276,11 @@ def test_cubic_coordinates_solve_the_trust_region_of_their_own_length(case, weig
     for lam, a, p, multiplier in blocks_of(cubic_shape, case, step):
         if np.all(p == 0.0):
             continue
-        region = trust_region_shape_inf(lam, 0.0, a, 0.0, 0, abs(float(p[0])))
+        problem = ReducedProblem.of(lam, a)
+        region = trust_region_shape_inf(problem, abs(float(p[0])))
         assert abs(region.par[0]) == pytest.approx(abs(p[0]), rel=MULTIPLIER_RTOL)
         cube = multiplier * float(p[0]) ** 2 / 3
-        cubic = cubic_shape(lam, 0.0, a, 0.0, 0, weight).decrease
+        cubic = cubic_shape(problem, weight).decrease
         assert region.decrease - cube == pytest.approx(cubic, rel=SPECTRAL_GAP_RTOL)
 
 
@@ -469,9 +472,7 @@ def test_eigenvalues_are_those_of_the_whole_matrix():
     gamma, weight = 1.3, 0.1
     case = case_of([0.2, 0.7, 2.0], gamma, [1.0, -2.0, 3.0], 4.0, 9)
     ours = run(cubic_shape, case, weight)
-    slip = cubic_shape(
-        case.eigenvalues - gamma, gamma, case.a_par, case.norm_perp, case.dim_perp, weight
-    )
+    slip = run(cubic_shape, replace(case, eigenvalues=case.eigenvalues - gamma), weight)
     raised = exact_value(cubic_shape, blocks_of(cubic_shape, case, slip), weight)
     assert slip.decrease > ours.decrease > 0.0
     assert raised > 0.0

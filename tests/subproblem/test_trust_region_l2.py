@@ -11,6 +11,7 @@ from qnsolve import LSR1, PartialSpectrum, QuadraticModel, SubproblemStatus, sol
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
 from tests.oracles import dense
 from tests.oracles.duality import trust_region_bound
+from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,
@@ -26,14 +27,7 @@ from tests.tolerances import EPS, FEASIBILITY_RTOL, SPECTRAL_GAP_RTOL, model_tol
 
 
 def solve(case, radius=None):
-    return trust_region_l2(
-        case.eigenvalues,
-        case.gamma,
-        case.a_par,
-        case.norm_perp,
-        case.dim_perp,
-        case.radius if radius is None else radius,
-    )
+    return trust_region_l2(case.reduced(), case.radius if radius is None else radius)
 
 
 def explicit(case, seed):
@@ -121,15 +115,8 @@ def test_interior_is_the_newton_step():
 def test_scale_equivariance(case, power_x, power_f):
     """Powers of two change no digit: x -> t x and f -> c f, exactly."""
     t, c = 2.0**power_x, 2.0**power_f
-    plain = solve(case)
-    scaled = trust_region_l2(
-        case.eigenvalues * c / t**2,
-        case.gamma * c / t**2,
-        case.a_par * c / t,
-        case.norm_perp * c / t,
-        case.dim_perp,
-        case.radius * t,
-    )
+    plain, (lam, a) = solve(case), case.reduced()
+    scaled = trust_region_l2(ReducedProblem(lam * c / t**2, a * c / t), case.radius * t)
     np.testing.assert_allclose(scaled.par, t * plain.par, rtol=1e-10, atol=0)
     assert scaled.decrease == pytest.approx(c * plain.decrease, rel=64 * EPS)
     assert scaled.multiplier == pytest.approx(c / t**2 * plain.multiplier, rel=1e-10)
@@ -192,7 +179,7 @@ def test_solving_again_needs_no_vector():
 
 def test_start_of_newton_takes_the_modulus():
     """The published start max(a_i / radius - lam_i) lacks |a_i|: wrong sign, wrong side."""
-    step = trust_region_l2(np.array([-1.0, 1.0]), 2.0, np.array([-3.0, -5.0]), 0.0, 1, 0.5)
+    step = trust_region_l2(ReducedProblem.of([-1.0, 1.0], [-3.0, -5.0], 2.0), 0.5)
     assert step.length == pytest.approx(0.5, rel=FEASIBILITY_RTOL)
     assert step.par[0] > 0 and step.par[1] > 0
 
@@ -200,13 +187,11 @@ def test_start_of_newton_takes_the_modulus():
 @pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e6, 1e12])
 def test_no_threshold_depends_on_units(unit):
     """Absolute thresholds of 1e-10 made a small but generic problem look like the hard case."""
-    step = trust_region_l2(
-        unit * np.array([-1.0, 2.0]), unit * 3.0, unit * np.array([1.0, 1.0]), unit, 4, 2.0
-    )
+    lam, a = np.array([-1.0, 2.0, 3.0]), np.ones(3)
+    step = trust_region_l2(ReducedProblem(unit * lam, unit * a), 2.0)
     assert not step.hard_case
-    assert step.decrease / unit == pytest.approx(
-        trust_region_l2(np.array([-1.0, 2.0]), 3.0, np.ones(2), 1.0, 4, 2.0).decrease, rel=1e-14
-    )
+    plain = trust_region_l2(ReducedProblem(lam, a), 2.0)
+    assert step.decrease / unit == pytest.approx(plain.decrease, rel=1e-14)
 
 
 def test_hard_case_vector_is_orthogonal_to_the_basis():
