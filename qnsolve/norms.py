@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from qnsolve.array import Array, VectorSpace
+from qnsolve.checks import vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,8 @@ class DiagonalNorm:
     def __post_init__(self) -> None:
         if not array_api_compat.is_array_api_obj(self.d):
             object.__setattr__(self, "d", np.asarray(self.d))
+        vector(self.d, "d")
         xp = array_api_compat.array_namespace(self.d)
-        if not xp.isdtype(self.d.dtype, "real floating"):
-            raise TypeError(f"d must be real floating, got dtype {self.d.dtype}")
-        if self.d.ndim != 1 or self.d.shape[0] == 0:
-            raise ValueError(f"d must have shape (n,) with n >= 1, got {tuple(self.d.shape)}")
         # Both comparisons are false for NaN.
         if not (float(xp.min(self.d)) > 0.0 and float(xp.max(self.d)) < np.inf):
             raise ValueError("the entries of d must be positive and finite")
