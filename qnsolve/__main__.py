@@ -39,6 +39,8 @@ def solve(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(str(error))
     if args.plot is not None and not _can_plot():
         parser.error(f"--plot needs matplotlib: {GET_PLOT}")
+    if args.memory is not None and args.method == "newton-tr":
+        parser.error("--memory: newton-tr keeps no pairs")
     given = {"memory": args.memory, "gtol": args.gtol, "maxiter": args.maxiter}
     options = {name: value for name, value in given.items() if value is not None}
     fun = plotting.Recorder(problem.fun)

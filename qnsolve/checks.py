@@ -105,9 +105,10 @@ def at_least(low: int) -> Number:
     return Number(f"an integer >= {low}", lambda value: value >= low, int)
 
 
-def integer(value: Any, name: str, low: int) -> int:
-    """Return `value` as an integer that is at least `low`."""
-    return int(at_least(low)(value, name))
+def integer(value: Any, name: str, low: int, high: float = math.inf) -> int:
+    """Return `value` as an integer from `low` to `high`."""
+    wanted = f"an integer from {low} to {high}" if high < math.inf else f"an integer >= {low}"
+    return int(Number(wanted, lambda number: low <= number <= high, int)(value, name))
 
 
 def flag(value: Any, name: str) -> bool:

@@ -8,104 +8,178 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
+from qnsolve.checks import (
+    BETWEEN_ZERO_AND_ONE,
+    FROM_ZERO_TO_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_FINITE,
+    Number,
+    at_least,
+    flag,
+    function_or_none,
+    one_of,
+    scalar,
+)
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.scaling import Constant, GammaRule, resolve_rule
+from qnsolve.subproblem.regions import REGULARISATIONS, TRUST_REGIONS
 
 GTOL = 1e-5
 """Default gtol, as in SciPy; in narrow dtypes it is eps**(1/3), what their gradients can reach."""
 
-REGION_NORMS = ("l2", "shape-inf", "shape-2")
-"""Named norms of the trust region."""
-
 NEWTON_NORMS = ("l2", "adagrad", "rmsprop")
 """Named norms of the trust region of Newton's method."""
-
-REGULARISER_NORMS = ("shape", "l2")
-"""Named norms of the cubic regulariser."""
 
 WEIGHT_RULES = ("interpolation", "arcs", "cgt")
 """Named rules for the weight of the regulariser."""
 
-SCIPY_NAMES = {"maxcor": "memory", "eta": "accept"}
-"""Options of SciPy's methods whose name here is not to be guessed from theirs."""
+INNER_SOLVERS = ("steihaug", "gltr")
+"""Solvers of the subproblem by products."""
+
+SAME_AS = {
+    "maxfun": "maxfev",
+    "maxcor": "memory",
+    "pgtol": "gtol",
+    "eta": "accept",
+    "initial_trust_radius": "initial_radius",
+    "initial_tr_radius": "initial_radius",
+    "max_trust_radius": "max_radius",
+    "maxCGit": "inner_maxiter",
+    "c1": "decrease",
+    "c2": "curvature",
+}
+"""Options of SciPy's methods that mean the same as ours, and are taken for them."""
+
+INSTEAD = {
+    "factr": "use ftol = factr * 2.2e-16, which is relative to |f|",
+    "fatol": "use ftol, which is relative to |f|",
+    "xatol": "use xtol, which is relative to |x|",
+    "xrtol": "use xtol, which is relative to |x|",
+    "iprint": "use disp=True for a summary, and a callback to follow the run",
+    "verbose": "use disp=True for a summary, and a callback to follow the run",
+    "return_all": "use history=True for numbers, and a callback for the iterates",
+    "maxls": "there is no limit for one search; use maxfev for all evaluations",
+    "norm": "gtol is for the largest component, and for no other norm",
+    "eps": "the steps of finite differences cannot be chosen yet",
+    "finite_diff_rel_step": "the steps of finite differences cannot be chosen yet",
+    "workers": "fun is called by one thread only",
+    "hess_inv0": "the matrix to begin with is I / gamma; use gamma",
+}
+"""Options of SciPy's methods that are none of ours, and what to do about it."""
 
 
-@dataclass(frozen=True)
-class Number:
-    """Checks and converts a number; `wanted` says in words what `holds` tests."""
-
-    kind: type
-    wanted: str
-    holds: Callable[[Any], bool]
-    optional: bool = False
-
-    def __call__(self, name: str, value: Any) -> Any:
-        if value is None and self.optional:
-            return None
-        abstract = Integral if self.kind is int else Real
-        if isinstance(value, bool) or not isinstance(value, abstract):
-            raise TypeError(f"{name} must be {self.wanted}, got {type(value).__name__} {value!r}")
-        if not self.holds(value):
-            raise ValueError(f"{name} must be {self.wanted}, got {value!r}")
-        return self.kind(value)
+def option(default: Any, check: Callable[[Any, str], Any]) -> Any:
+    """Return a field whose values `check` tests and converts."""
+    return field(default=default, metadata={"check": check})
 
 
-def check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")
-    return bool(value)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What classes of options share: fields that check themselves, and names that help.
+
+    Every field is an :func:`option`.
+    """
+
+    ORDERED: ClassVar[tuple[str, ...]] = ()
+    """Relations such as "decrease < curvature" that hold between two numbers."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = each.metadata["check"](getattr(self, each.name), each.name)
+            object.__setattr__(self, each.name, value)
+        for low, sign, high in map(str.split, self.ORDERED):
+            pair = a, b = getattr(self, low), getattr(self, high)
+            if any(value is None or isinstance(value, str) for value in pair):
+                continue  # a choice that is left to the method
+            if not (a < b or (sign == "<=" and a == b)):
+                raise ValueError(f"{low} must be {sign} {high}, got {a!r} and {b!r}")
+
+    @classmethod
+    def from_user(cls, options: Mapping[str, Any]) -> Self:
+        """Return the options that a user's mapping asks for.
+
+        Raises
+        ------
+        TypeError
+            For an unknown name, with what to use instead, or a value of the wrong type.
+        ValueError
+            For a value out of range.
+        """
+        names, given = [each.name for each in fields(cls)], dict(options)
+        for name in options:
+            ours = SAME_AS.get(name)
+            if name in names:
+                continue
+            if ours not in names:
+                raise TypeError(f"unknown option {name!r}; {_way_out(name, names)}")
+            if ours in options:
+                raise TypeError(f"{name} is another name for {ours}; give one of them")
+            given[ours] = given.pop(name)
+        return cls(**given)
 
 
-def check_norm(*names: str) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        wanted = f"{name} must be one of {names} or a DiagonalNorm"
-        if isinstance(value, DiagonalNorm):
+def _way_out(name: str, names: list[str]) -> str:
+    if name in INSTEAD:
+        return INSTEAD[name]
+    near = [] if name in SAME_AS else difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(names)}"
+
+
+def norm_or_one_of(names: Iterable[str]) -> Callable[[Any, str], Any]:
+    """Return the check of a norm: a DiagonalNorm, or one of `names`."""
+    return _other_or_one_of(names, lambda value: isinstance(value, DiagonalNorm), "a DiagonalNorm")
+
+
+def rule_or_one_of(names: Iterable[str]) -> Callable[[Any, str], Any]:
+    """Return the check of a rule: a callable, or one of `names`."""
+    return _other_or_one_of(names, callable, "a callable")
+
+
+def _other_or_one_of(
+    names: Iterable[str], is_other: Callable[[Any], bool], other: str
+) -> Callable[[Any, str], Any]:
+    def check(value: Any, name: str) -> Any:
+        if is_other(value):
             return value
+        wanted = f"{name} must be one of {tuple(names)} or {other}"
         if not isinstance(value, str):
             raise TypeError(f"{wanted}, got {type(value).__name__}")
-        if value not in names:
+        if value not in tuple(names):
             raise ValueError(f"{wanted}, got {value!r}")
         return value
 
     return check
 
 
-def check_rule(name: str, value: Any) -> Any:
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be a callable or None, got {type(value).__name__}")
-    return value
+def check_disp(value: Any, name: str) -> bool:
+    if value is None:
+        return False
+    given = scalar(value)
+    if isinstance(given, int) and given > 1:
+        raise ValueError(f"{name} must be True or False, 1 or 0, got {value!r}: there is one level")
+    return flag(value, name)
 
 
-def check_weight_rule(name: str, value: Any) -> Any:
-    wanted = f"{name} must be one of {WEIGHT_RULES} or a callable"
-    if isinstance(value, str) and value not in WEIGHT_RULES:
-        raise ValueError(f"{wanted}, got {value!r}")
-    if not isinstance(value, str) and not callable(value):
-        raise TypeError(f"{wanted}, got {type(value).__name__}")
-    return value
-
-
-def check_initial_radius(name: str, value: Any) -> float | str | None:
+def check_initial_radius(value: Any, name: str) -> float | str | None:
     if not isinstance(value, str):
-        return RADIUS(name, value)
+        return LENGTH(value, name)
     if value != "gradient":
         raise ValueError(f'{name} must be a number > 0, "gradient" or None, got {value!r}')
     return value
 
 
-def check_gamma(name: str, value: Any) -> Any:
+def check_gamma(value: Any, name: str) -> Any:
     resolve_rule(value)  # raises; the solver resolves it again for its own matrix
     return value
 
 
-def check_positive_gamma(name: str, value: Any) -> Any:
+def check_positive_gamma(value: Any, name: str) -> Any:
     if value is not None:
         rule = resolve_rule(value)
         if isinstance(rule, Constant) and not rule.value > 0.0:
@@ -113,38 +187,15 @@ def check_positive_gamma(name: str, value: Any) -> Any:
     return value
 
 
-def at_least(low: int, *, optional: bool = False) -> Number:
-    return Number(int, f"an integer >= {low}", lambda value: value >= low, optional)
-
-
-def check_which_rejected(name: str, value: Any) -> bool | str:
+def check_which_rejected(value: Any, name: str) -> bool | str:
     if not isinstance(value, str):
-        return check_flag(name, value)
+        return flag(value, name)
     if value != "near":
         raise ValueError(f'{name} must be True, False or "near", got {value!r}')
     return value
 
 
-def check_one_of(*names: str) -> Callable[[str, Any], str]:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be one of {names}, got {type(value).__name__}")
-        if value not in names:
-            raise ValueError(f"{name} must be one of {names}, got {value!r}")
-        return value
-
-    return check
-
-
-TOLERANCE = Number(float, "a number >= 0", lambda value: value >= 0)
-SECONDS = Number(float, "a number of seconds > 0 or None", lambda value: value > 0, True)
-POSITIVE = Number(float, "a number > 0", lambda value: value > 0)
-RADIUS = Number(float, "a finite number > 0 or None", lambda value: 0 < value < math.inf, True)
-FROM_ZERO_TO_ONE = Number(float, "a number in [0, 1)", lambda value: 0 <= value < 1)
-BETWEEN_ZERO_AND_ONE = Number(float, "a number in (0, 1)", lambda value: 0 < value < 1)
-
-
-def check_path(name: str, value: Any) -> str | None:
+def check_path(value: Any, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike):
@@ -155,7 +206,7 @@ def check_path(name: str, value: Any) -> str | None:
     return path
 
 
-def check_norm_bounds(name: str, value: Any) -> tuple[float, float]:
+def check_norm_bounds(value: Any, name: str) -> tuple[float, float]:
     wanted = f"{name} must be a pair of numbers 0 < low <= high with a finite low"
     pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not all(isinstance(bound, Real) for bound in value):
@@ -166,20 +217,16 @@ def check_norm_bounds(name: str, value: Any) -> tuple[float, float]:
     return low, high
 
 
-def checked_by(check: Callable[[str, Any], Any]) -> dict[str, Any]:
-    """Return the metadata of a field whose values `check` tests and converts."""
-    return {"check": check}
+SECONDS = Number("a number of seconds > 0 or None", lambda value: value > 0, optional=True)
+LENGTH = Number("a finite number > 0 or None", POSITIVE_FINITE.holds, optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolverOptions:
+class SolverOptions(Options):
     """Options that every solver takes.
 
     Parameters
     ----------
-    memory : int, >= 1
-        Number of pairs (s, y) kept, m.  The solver stores 2 m vectors of length n.  Default 10, as
-        in SciPy's L-BFGS-B (``maxcor``).
     gtol : float, >= 0
         Stop where the largest gradient component in modulus is at most `gtol` (absolute).  Default
         1e-5, as in SciPy, or eps**(1/3) of the dtype of x where that is larger (4.9e-3 in float32).
@@ -198,7 +245,8 @@ class SolverOptions:
     maxtime : float, > 0, or None
         No iteration begins after this many seconds of wall time.  Default None: no limit.
     disp : bool
-        Print a summary at the end, as SciPy does.  Default False; to follow a run use `callback`.
+        Print a summary at the end, as SciPy does.  Default False, as is None; to follow a run use
+        `callback`.
     history : bool
         Keep one record an iteration in the result's ``history``.  Default False.
     checkpoint : path-like or None
@@ -218,70 +266,76 @@ class SolverOptions:
 
     Examples
     --------
-    >>> options = SolverOptions.from_user({"memory": 5, "tol": 1e-8}, eps=2.0**-52)
-    >>> options.memory, options.gtol, options.xtol == 2.0**-52
-    (5, 1e-08, True)
-    >>> SolverOptions.from_user({"maxfun": 100}, eps=2.0**-52)
+    >>> options = SolverOptions.from_user({"maxfun": 100, "tol": 1e-8}, eps=2.0**-52)
+    >>> options.maxfev, options.gtol, options.xtol == 2.0**-52
+    (100, 1e-08, True)
+    >>> SolverOptions.from_user({"max_iter": 100}, eps=2.0**-52)
     Traceback (most recent call last):
     ...
-    TypeError: unknown option 'maxfun'; did you mean 'maxfev'?
+    TypeError: unknown option 'max_iter'; did you mean 'maxiter'?
     """
 
-    memory: int = field(default=10, metadata=checked_by(at_least(1)))
-    gtol: float = field(default=GTOL, metadata=checked_by(TOLERANCE))
-    ftol: float = field(default=0.0, metadata=checked_by(TOLERANCE))
-    xtol: float = field(default=2.0**-52, metadata=checked_by(TOLERANCE))
-    maxiter: int = field(default=15000, metadata=checked_by(at_least(0)))
-    maxfev: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
-    maxtime: float | None = field(default=None, metadata=checked_by(SECONDS))
-    disp: bool = field(default=False, metadata=checked_by(check_flag))
-    history: bool = field(default=False, metadata=checked_by(check_flag))
-    checkpoint: str | None = field(default=None, metadata=checked_by(check_path))
-    checkpoint_every: int | None = field(
-        default=None, metadata=checked_by(at_least(1, optional=True))
-    )
-    checkpoint_seconds: float | None = field(default=60.0, metadata=checked_by(SECONDS))
+    gtol: float = option(GTOL, NOT_NEGATIVE)
+    ftol: float = option(0.0, NOT_NEGATIVE)
+    xtol: float = option(2.0**-52, NOT_NEGATIVE)
+    maxiter: int = option(15000, at_least(0))
+    maxfev: int | None = option(None, at_least(1).or_none())
+    maxtime: float | None = option(None, SECONDS)
+    disp: bool = option(False, check_disp)
+    history: bool = option(False, flag)
+    checkpoint: str | None = option(None, check_path)
+    checkpoint_every: int | None = option(None, at_least(1).or_none())
+    checkpoint_seconds: float | None = option(60.0, SECONDS)
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value = option.metadata["check"](option.name, getattr(self, option.name))
-            object.__setattr__(self, option.name, value)
+        super().__post_init__()
         if self.checkpoint is None and self.checkpoint_every is not None:
             raise ValueError("checkpoint_every needs a checkpoint to write to")
 
     @classmethod
-    def from_user(cls, options: Mapping[str, Any], eps: float) -> Self:
+    def from_user(cls, options: Mapping[str, Any], eps: float = 2.0**-52) -> Self:
         """Return the options that a user's mapping asks for.
 
         Parameters
         ----------
         options : mapping
-            Names and values; ``tol`` is taken for ``gtol``, as SciPy hands it on.
+            Names and values; ``tol`` is taken for ``gtol``, as SciPy hands it on, and names of
+            SciPy's for ours where both mean the same.
         eps : float
             Distance from 1 to the next number of the dtype of x; `gtol` and `xtol` depend on it.
 
         Raises
         ------
         TypeError
-            For an unknown name, with the nearest one that exists, or a value of the wrong type.
+            For an unknown name, with what to use instead, or a value of the wrong type.
         ValueError
             For a value out of range.
         """
         given = dict(options)
         tol = given.pop("tol", None)
-        names = [option.name for option in fields(cls)]
-        for name in given:
-            if name not in names:
-                raise TypeError(f"unknown option {name!r}; {suggestion(name, names)}")
-        if given.get("gtol") is None:
+        if given.get("gtol") is None and "pgtol" not in given:
             given["gtol"] = max(GTOL, eps ** (1 / 3)) if tol is None else tol
         if given.get("xtol") is None:
             given["xtol"] = eps
-        return cls(**given)
+        return super().from_user(given)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(SolverOptions):
+class PairOptions(SolverOptions):
+    """Options of the methods that keep pairs, on top of :class:`SolverOptions`.
+
+    Parameters
+    ----------
+    memory : int, >= 1
+        Number of pairs (s, y) kept, m.  The solver stores 2 m vectors of length n.  Default 10, as
+        in SciPy's L-BFGS-B (``maxcor``).
+    """
+
+    memory: int = option(10, at_least(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(PairOptions):
     """Options of the solvers that trust a model as far as it has proved right.
 
     Parameters
@@ -305,13 +359,11 @@ class ModelOptions(SolverOptions):
         Replaces the model's first step (:mod:`qnsolve.solvers.first_step`).  Default None.
     """
 
-    gamma: float | str | GammaRule | None = field(
-        default="window-max", metadata=checked_by(check_gamma)
-    )
-    store_rejected: bool | str = field(default="near", metadata=checked_by(check_which_rejected))
-    modified_secant: bool = field(default=False, metadata=checked_by(check_flag))
-    matrix: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
-    first_step: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
+    gamma: float | str | GammaRule | None = option("window-max", check_gamma)
+    store_rejected: bool | str = option("near", check_which_rejected)
+    modified_secant: bool = option(False, flag)
+    matrix: Callable[..., Any] | None = option(None, function_or_none)
+    first_step: Callable[..., Any] | None = option(None, function_or_none)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,32 +402,19 @@ class RadiusOptions(SolverOptions):
     ValueError: accept must be <= shrink_below, got 0.2 and 0.1
     """
 
-    initial_radius: float | str | None = field(
-        default=None, metadata=checked_by(check_initial_radius)
-    )
-    max_radius: float = field(default=math.inf, metadata=checked_by(POSITIVE))
-    radius_rule: Callable[..., Any] | None = field(default=None, metadata=checked_by(check_rule))
-    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
-    shrink_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    grow_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    initial_radius: float | str | None = option(None, check_initial_radius)
+    max_radius: float = option(math.inf, POSITIVE)
+    radius_rule: Callable[..., Any] | None = option(None, function_or_none)
+    accept: float = option(1e-4, FROM_ZERO_TO_ONE)
+    shrink_below: float = option(0.1, BETWEEN_ZERO_AND_ONE)
+    grow_above: float = option(0.75, BETWEEN_ZERO_AND_ONE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # A step rejected without a smaller radius would be tried again for ever.
-        if self.accept > self.shrink_below:
-            raise ValueError(
-                f"accept must be <= shrink_below, got {self.accept!r} and {self.shrink_below!r}"
-            )
-        if self.shrink_below >= self.grow_above:
-            raise ValueError(
-                "shrink_below must be < grow_above, "
-                f"got {self.shrink_below!r} and {self.grow_above!r}"
-            )
-        given = self.initial_radius
-        if isinstance(given, float) and given > self.max_radius:
-            raise ValueError(
-                f"initial_radius must be <= max_radius, got {given!r} and {self.max_radius!r}"
-            )
+    # A step rejected without a smaller radius would be tried again for ever.
+    ORDERED = (
+        "accept <= shrink_below",
+        "shrink_below < grow_above",
+        "initial_radius <= max_radius",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,7 +427,7 @@ class TrustRegionOptions(RadiusOptions, ModelOptions):
         Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
     """
 
-    norm: str | DiagonalNorm = field(default="l2", metadata=checked_by(check_norm(*REGION_NORMS)))
+    norm: str | DiagonalNorm = option("l2", norm_or_one_of(TRUST_REGIONS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,18 +444,14 @@ class HybridOptions(TrustRegionOptions):
     20
     """
 
-    memory: int = field(default=20, metadata=checked_by(at_least(1)))
-    gamma: float | str | GammaRule | None = field(
-        default=None, metadata=checked_by(check_positive_gamma)
-    )
-    modified_secant: bool = field(default=True, metadata=checked_by(check_flag))
+    memory: int = option(20, at_least(1))
+    gamma: float | str | GammaRule | None = option(None, check_positive_gamma)
+    modified_secant: bool = option(True, flag)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewtonOptions(RadiusOptions):
     """Options of the trust-region Newton method, on top of :class:`RadiusOptions`.
-
-    `memory` has no effect, as there are no pairs.
 
     Parameters
     ----------
@@ -447,15 +482,13 @@ class NewtonOptions(RadiusOptions):
     ValueError: norm must be one of ('l2', 'adagrad', 'rmsprop') or a DiagonalNorm, got 'adam'
     """
 
-    norm: str | DiagonalNorm = field(default="l2", metadata=checked_by(check_norm(*NEWTON_NORMS)))
-    decay: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    norm_bounds: tuple[float, float] = field(
-        default=(1e-4, 1.0), metadata=checked_by(check_norm_bounds)
-    )
-    normalise: bool = field(default=True, metadata=checked_by(check_flag))
-    inner: str = field(default="steihaug", metadata=checked_by(check_one_of("steihaug", "gltr")))
-    inner_maxiter: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
-    forcing: float = field(default=0.5, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    norm: str | DiagonalNorm = option("l2", norm_or_one_of(NEWTON_NORMS))
+    decay: float = option(0.9, BETWEEN_ZERO_AND_ONE)
+    norm_bounds: tuple[float, float] = option((1e-4, 1.0), check_norm_bounds)
+    normalise: bool = option(True, flag)
+    inner: str = option("steihaug", one_of(INNER_SOLVERS))
+    inner_maxiter: int | None = option(None, at_least(1).or_none())
+    forcing: float = option(0.5, BETWEEN_ZERO_AND_ONE)
     # There are no pairs to store or to modify.
     store_rejected: ClassVar[bool] = False
     modified_secant: ClassVar[bool] = False
@@ -500,35 +533,21 @@ class CubicOptions(ModelOptions):
     ValueError: grow_below must be < shrink_above, got 0.1 and 0.05
     """
 
-    norm: str | DiagonalNorm = field(
-        default="shape", metadata=checked_by(check_norm(*REGULARISER_NORMS))
-    )
-    initial_weight: float | None = field(default=None, metadata=checked_by(RADIUS))
-    weight_rule: str | Callable[..., Any] = field(
-        default="interpolation", metadata=checked_by(check_weight_rule)
-    )
-    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
-    grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
+    norm: str | DiagonalNorm = option("shape", norm_or_one_of(REGULARISATIONS))
+    initial_weight: float | None = option(None, LENGTH)
+    weight_rule: str | Callable[..., Any] = option("interpolation", rule_or_one_of(WEIGHT_RULES))
+    accept: float = option(1e-4, FROM_ZERO_TO_ONE)
+    grow_below: float = option(0.1, BETWEEN_ZERO_AND_ONE)
+    shrink_above: float = option(0.75, BETWEEN_ZERO_AND_ONE)
+    longest_step: float = option(100.0, POSITIVE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # A step rejected without a larger weight would be tried again for ever.
-        if self.accept > self.grow_below:
-            raise ValueError(
-                f"accept must be <= grow_below, got {self.accept!r} and {self.grow_below!r}"
-            )
-        if self.grow_below >= self.shrink_above:
-            raise ValueError(
-                "grow_below must be < shrink_above, "
-                f"got {self.grow_below!r} and {self.shrink_above!r}"
-            )
+    # A step rejected without a larger weight would be tried again for ever.
+    ORDERED = ("accept <= grow_below", "grow_below < shrink_above")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineSearchOptions(SolverOptions):
-    """Options of the line-search solver, on top of :class:`SolverOptions`.
+class LineSearchOptions(PairOptions):
+    """Options of the line-search solver, on top of :class:`PairOptions`.
 
     Parameters
     ----------
@@ -563,24 +582,11 @@ class LineSearchOptions(SolverOptions):
     ValueError: decrease must be < curvature, got 0.5 and 0.1
     """
 
-    gamma: float | str | GammaRule = field(default="window-max", metadata=checked_by(check_gamma))
-    initial_step: float | None = field(default=None, metadata=checked_by(RADIUS))
-    first_trial: str = field(default="unit", metadata=checked_by(check_one_of("unit", "previous")))
-    modify: str = field(
-        default="indefinite", metadata=checked_by(check_one_of("indefinite", "ascent"))
-    )
-    decrease: float = field(default=1e-4, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    curvature: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    gamma: float | str | GammaRule = option("window-max", check_gamma)
+    initial_step: float | None = option(None, LENGTH)
+    first_trial: str = option("unit", one_of(("unit", "previous")))
+    modify: str = option("indefinite", one_of(("indefinite", "ascent")))
+    decrease: float = option(1e-4, BETWEEN_ZERO_AND_ONE)
+    curvature: float = option(0.9, BETWEEN_ZERO_AND_ONE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.decrease >= self.curvature:
-            raise ValueError(
-                f"decrease must be < curvature, got {self.decrease!r} and {self.curvature!r}"
-            )
-
-
-def suggestion(name: str, names: list[str]) -> str:
-    known = SCIPY_NAMES.get(name)
-    near = [known] if known in names else difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(names)}"
+    ORDERED = ("decrease < curvature",)

@@ -64,6 +64,7 @@ def test_solve_shows_accuracy_of_a_classifier(capsys):
         (["--problem", "wods"], "no problem is called 'wods'; did you mean 'woods'?"),
         (["--problem", "woods", "--n", "6"], "n must be a positive multiple of 4, got 6"),
         (["--problem", "woods", "--n", "many"], "invalid int value: 'many'"),
+        (["--problem", "woods", "--method", "newton-tr", "--memory", "3"], "keeps no pairs"),
         (["--problem", "woods", "--memory", "0"], "an integer >= 1 is wanted, got '0'"),
         (["--problem", "woods", "--gtol", "-1"], "a number >= 0 is wanted, got '-1'"),
         (["--problem", "woods", "--gtol", "nan"], "a number >= 0 is wanted, got 'nan'"),

@@ -9,14 +9,21 @@ import pytest
 
 from qnsolve.norms import DiagonalNorm
 from qnsolve.options import (
+    INSTEAD,
+    SAME_AS,
+    WEIGHT_RULES,
     CubicOptions,
+    HybridOptions,
     LineSearchOptions,
     ModelOptions,
     NewtonOptions,
+    PairOptions,
     RadiusOptions,
     SolverOptions,
     TrustRegionOptions,
 )
+from qnsolve.solvers.weight import RULES
+from qnsolve.stochastic.options import LineSearchStepOptions, StepOptions
 
 EPS64 = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
@@ -66,6 +73,7 @@ def test_options_are_frozen_and_every_field_is_documented():
         from_user().memory = 3
     for cls in (
         SolverOptions,
+        PairOptions,
         ModelOptions,
         RadiusOptions,
         TrustRegionOptions,
@@ -102,17 +110,21 @@ def test_tol_is_another_name_of_gtol(given, gtol):
     [
         ("memmory", "did you mean 'memory'"),
         ("max_iter", "did you mean 'maxiter'"),
-        ("maxfun", "did you mean 'maxfev'"),
-        ("maxcor", "did you mean 'memory'"),
-        ("eta", "did you mean 'accept'"),
-        ("initial_trust_radius", "did you mean 'initial_radius'"),
-        ("max_trust_radius", "did you mean 'max_radius'"),
-        ("zzz", "the options are memory, gtol, .*, norm$"),
+        ("max_fev", "did you mean 'maxfev'"),
+        ("zzz", "the options are gtol, .*, norm$"),
+        ("factr", "use ftol = factr"),
+        ("xrtol", "use xtol"),
+        ("iprint", "use disp"),
+        ("verbose", "use disp"),
+        ("return_all", "use history"),
+        ("eps", ".*cannot be chosen yet"),
+        ("finite_diff_rel_step", ".*cannot be chosen yet"),
+        ("maxls", ".*use maxfev"),
     ],
 )
 def test_unknown_option_names_the_nearest(name, words):
     with pytest.raises(TypeError, match=rf"unknown option '{name}'; {words}"):
-        from_user(**{name: 1})
+        TrustRegionOptions.from_user({name: 1}, EPS64)
 
 
 def test_suggestions_come_from_the_class_in_use():
@@ -122,15 +134,14 @@ def test_suggestions_come_from_the_class_in_use():
 
 # name, a value of the wrong type, values out of range, values at the edge of the range
 CASES = [
-    ("memory", "10", [0, -1], [1, 10**6]),
     ("gtol", "1e-5", [-1e-9, math.nan], [0, 1.0]),
     ("ftol", None, [-1.0, math.nan], [0.0]),
     ("xtol", [1e-9], [-1.0, math.nan], [0.0]),
     ("maxiter", None, [-1], [0]),
-    ("maxfev", 1.0, [0, -5], [1, None]),
+    ("maxfev", 1.5, [0, -5], [1, None]),
     ("maxtime", "60", [0, -1.0, math.nan], [1e-9, 60, math.inf, None]),
-    ("disp", 1, [], [True, False]),
-    ("history", "yes", [], [True, False]),
+    ("disp", "yes", [2, 99, -1], [True, False]),
+    ("history", None, [2], [True, False]),
     (
         "checkpoint",
         1,
@@ -139,11 +150,12 @@ CASES = [
         ],
         ["run.npz", None],
     ),
-    ("checkpoint_every", 1.0, [0, -5], [None]),
+    ("checkpoint_every", 1.5, [0, -5], [None]),
     ("checkpoint_seconds", "60", [0, -1.0, math.nan], [1e-9, math.inf, None]),
+    ("memory", "10", [0, -1], [1, 10**6]),
     ("gamma", None, [0.0, math.nan, "no-such-rule"], [-1.0, 2, "latest", lambda *_: 1.0]),
-    ("store_rejected", 0, ["far"], [True, False, "near"]),
-    ("modified_secant", 1, [], [True, False]),
+    ("store_rejected", None, ["far", 2], [True, False, "near"]),
+    ("modified_secant", 1.0, [2], [True, False]),
     ("matrix", "lsr1", [], [print, None]),
     ("first_step", 1, [], [print, None]),
     (
@@ -168,9 +180,9 @@ NEWTON_CASES = [
         [(0.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (math.inf, math.inf)],
         [(1.0, 1.0), (1e-9, math.inf)],
     ),
-    ("normalise", 1, [], [True, False]),
+    ("normalise", 0.0, [], [True, False]),
     ("inner", None, ["", "cg"], ["steihaug", "gltr"]),
-    ("inner_maxiter", 1.0, [0, -5], [1, None]),
+    ("inner_maxiter", math.nan, [0, -5], [1, None]),
     ("forcing", None, [0.0, 1.0, math.nan], [1e-9, 0.999]),
 ]
 LINE_SEARCH_CASES = [
@@ -205,7 +217,7 @@ def test_every_option_has_a_case():
     for cls, parent in (
         (CubicOptions, ModelOptions),
         (NewtonOptions, RadiusOptions),
-        (LineSearchOptions, SolverOptions),
+        (LineSearchOptions, PairOptions),
     ):
         shared = [f.name for f in dataclasses.fields(parent)]
         own = [case[0] for case in CASES_OF[cls]]
@@ -291,3 +303,83 @@ def test_line_search_options_that_contradict_each_other():
 def test_cubic_options_that_contradict_each_other(given, words):
     with pytest.raises(ValueError, match=words):
         CubicOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("maxiter", 100.0, 100),
+        ("maxiter", np.float32(7.0), 7),
+        ("maxfev", np.array([3]), 3),
+        ("memory", np.array(5.0), 5),
+        ("gtol", np.array(1e-3), 1e-3),
+        ("gtol", np.array([1e-3]), 1e-3),
+        ("gamma", np.array(2.0), np.array(2.0)),
+        ("disp", None, False),
+        ("disp", 1, True),
+        ("disp", np.int64(0), False),
+        ("history", 1, True),
+        ("history", np.False_, False),
+        ("history", np.array(True), True),
+        ("store_rejected", 0, False),
+    ],
+)
+def test_what_wrappers_of_scipy_pass_is_taken(name, value, taken):
+    assert getattr(from_user(**{name: value}), name) == taken
+
+
+@pytest.mark.parametrize("name", ["maxiter", "memory", "maxfev", "maxtime", "gtol", "xtol"])
+@pytest.mark.parametrize(
+    "value", [math.nan, np.array(math.nan), np.ones(2), np.ma.masked_array([1.0]), np.array("1")]
+)
+def test_what_is_never_taken_for_a_number(name, value):
+    with pytest.raises((TypeError, ValueError), match=f"^{name} must be"):
+        from_user(**{name: value})
+
+
+@pytest.mark.parametrize("value", [2, 99, np.int64(3)])
+def test_levels_of_output_are_refused_until_there_are_some(value):
+    with pytest.raises(ValueError, match=r"^disp must be True or False, 1 or 0, got .*one level"):
+        from_user(disp=value)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), SAME_AS.items())
+def test_names_of_scipy_that_mean_the_same_are_taken(theirs, ours):
+    takers = [
+        cls
+        for cls in (HybridOptions, CubicOptions, LineSearchOptions, NewtonOptions)
+        if ours in {f.name for f in dataclasses.fields(cls)}
+    ]
+    assert takers
+    for cls in takers:
+        value = 0.05 if ours in ("accept", "gtol", "decrease", "curvature") else 3
+        assert getattr(cls.from_user({theirs: value}, EPS64), ours) == value
+        with pytest.raises(TypeError, match=f"{theirs} is another name for {ours}"):
+            cls.from_user({theirs: value, ours: value}, EPS64)
+
+
+def test_names_of_scipy_with_another_meaning_are_none_of_ours():
+    names = {
+        f.name
+        for cls in (HybridOptions, CubicOptions, LineSearchOptions, NewtonOptions)
+        for f in dataclasses.fields(cls)
+    }
+    # Its norm is that of gtol, the region's is another.
+    assert names.isdisjoint(SAME_AS) and names.intersection(INSTEAD) == {"norm"}
+    with pytest.raises(TypeError, match="gtol is for the largest component"):
+        LineSearchOptions.from_user({"norm": math.inf}, EPS64)
+    for name in ("maxcor", "memory"):  # there are no pairs
+        with pytest.raises(TypeError, match=f"unknown option '{name}'; the options are gtol"):
+            NewtonOptions.from_user({name: 3}, EPS64)
+
+
+def test_training_has_the_same_rules():
+    assert LineSearchStepOptions.from_user({"maxcor": 3, "c1": 1e-3, "overlap": 0}).memory == 3
+    with pytest.raises(ValueError, match=r"decrease must be < curvature, got 0\.95 and 0\.9"):
+        LineSearchStepOptions(decrease=0.95)
+    with pytest.raises(TypeError, match="unknown option 'overlp'; did you mean 'overlap'"):
+        StepOptions.from_user({"overlp": True})
+
+
+def test_names_of_rules_are_those_of_the_table():
+    assert WEIGHT_RULES == tuple(RULES)

@@ -52,7 +52,7 @@ FEWER = {
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],
-    "qnsolve.stochastic.torch_optim": ["LSR1"],
+    "qnsolve.stochastic.torch_optim": ["QuasiNewton"],
 }
 """The names to show of modules that have no ``__all__`` and more than is for users."""
 

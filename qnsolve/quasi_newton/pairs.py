@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import Array, LARGEST_SQUARE, Request, SMALLEST_SQUARE, VectorSpace
+from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace
 from qnsolve.state import Stateful
 
 

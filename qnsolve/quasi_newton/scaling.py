@@ -15,6 +15,7 @@ from numbers import Real
 import numpy as np
 import scipy.linalg
 
+from qnsolve.checks import scalar
 from qnsolve.quasi_newton.pairs import GramBlocks, PairProducts
 
 GammaRule = Callable[[GramBlocks, Sequence[float], float], float]
@@ -151,8 +152,9 @@ def resolve_rule(gamma: float | str | GammaRule) -> GammaRule:
                 f"gamma must be a number, a callable or one of {sorted(RULES)}, got {gamma!r}"
             )
         return RULES[gamma]
-    if isinstance(gamma, Real) and not isinstance(gamma, bool):
-        return Constant(float(gamma))
+    value = scalar(gamma)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return Constant(float(value))
     if callable(gamma):
         return gamma
     raise TypeError(

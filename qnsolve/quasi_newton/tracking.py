@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.arrays import Array, LARGEST_SQUARE, Numbers, Request, SMALLEST_SQUARE, VectorSpace
+from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Numbers, Request, VectorSpace
 from qnsolve.quasi_newton.pairs import PairProducts, RowMemory
 from qnsolve.state import Saved, Stateful
 

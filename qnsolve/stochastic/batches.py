@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array
+from qnsolve.checks import flag, integer
 
 
 class BatchSource(Protocol):
@@ -67,20 +68,10 @@ class MiniBatches:
         if len(sizes) > 1:
             raise ValueError(f"the arrays must have as many samples each, got {sorted(sizes)}")
         (self.samples,) = sizes
-        for name, value, low, high in (
-            ("batch_size", batch_size, 1, self.samples),
-            ("seed", seed, 0, np.inf),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be between {low} and {high}, got {value}")
-        if not isinstance(shuffle, bool | np.bool_):
-            raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
         self.arrays = arrays
-        self.batch_size = int(batch_size)
-        self.seed = int(seed)
-        self.shuffle = bool(shuffle)
+        self.batch_size = integer(batch_size, "batch_size", 1, self.samples)
+        self.seed = integer(seed, "seed", 0)
+        self.shuffle = flag(shuffle, "shuffle")
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:

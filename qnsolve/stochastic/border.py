@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array
+from qnsolve.norms import DiagonalNorm
 
 SHARED = ("float32", "float64")
 """Dtypes, by the ends of their names, that NumPy has too."""
@@ -51,6 +52,13 @@ class Border:
             # From another device it would have to be copied; it is an error of the callable's.
             return a.detach().numpy()
         return np.asarray(a) if array_api_compat.is_jax_array(a) else a
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of a run with a DiagonalNorm, if any, on this side."""
+        norm = options.get("norm")
+        if self._export is None or not isinstance(norm, DiagonalNorm):
+            return options
+        return {**options, "norm": DiagonalNorm(self.inside(norm.d))}
 
     def outside(self, x: Array) -> Array:
         """Return `x` for the user's callable: one and the same array for one and the same x."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from qnsolve.norms import DiagonalNorm
-from qnsolve.options import (
+from qnsolve.checks import (
     BETWEEN_ZERO_AND_ONE,
     FROM_ZERO_TO_ONE,
+    MORE_THAN_ONE,
+    ONE_OR_MORE,
+    PART,
     POSITIVE,
-    RADIUS,
-    Number,
     at_least,
-    check_flag,
+    flag,
+    function,
+    one_of,
+)
+from qnsolve.norms import DiagonalNorm
+from qnsolve.options import (
+    INNER_SOLVERS,
+    LENGTH,
+    WEIGHT_RULES,
+    Options,
     check_gamma,
-    check_norm,
-    check_one_of,
-    check_weight_rule,
-    checked_by,
-    suggestion,
+    norm_or_one_of,
+    option,
+    rule_or_one_of,
 )
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -29,23 +34,14 @@ from qnsolve.quasi_newton.scaling import GammaRule
 from qnsolve.solvers.matrices import Build, MatrixFactory
 from qnsolve.solvers.moving_norms import MOMENTS
 from qnsolve.stochastic.scaling import PartOfLatest
+from qnsolve.subproblem.regions import REGULARISATIONS
 
 NORMS = ("l2", *MOMENTS)
 """Named norms of the region."""
 
-_ONE_OR_MORE = Number(float, "a finite number >= 1", lambda value: 1 <= value < math.inf)
-_PART = Number(float, "a number in (0, 1]", lambda value: 0 < value <= 1)
-_LARGER_THAN_ONE = Number(float, "a number > 1", lambda value: value > 1)
-
-
-def _factory(name: str, value: Any) -> Any:
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable, got {type(value).__name__} {value!r}")
-    return value
-
 
 @dataclass(frozen=True, kw_only=True)
-class StepOptions:
+class StepOptions(Options):
     """Options that every training method takes.
 
     Parameters
@@ -94,30 +90,25 @@ class StepOptions:
     TypeError: unknown option 'beta'; the options are overlap, measure, norm, ...
     """
 
-    overlap: bool = field(default=True, metadata=checked_by(check_flag))
-    measure: str = field(default="new", metadata=checked_by(check_one_of("new", "both")))
-    norm: str | DiagonalNorm = field(default="adam", metadata=checked_by(check_norm(*NORMS)))
-    decay: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    epsilon: float = field(default=1e-8, metadata=checked_by(POSITIVE))
-    initial_rate: float = field(default=1e-3, metadata=checked_by(POSITIVE))
-    accept: float = field(default=1e-4, metadata=checked_by(FROM_ZERO_TO_ONE))
-    pivot_every: int | None = field(default=None, metadata=checked_by(at_least(1, optional=True)))
-    batch_growth: float = field(default=1.0, metadata=checked_by(_ONE_OR_MORE))
-    largest_batch: float = field(default=0.2, metadata=checked_by(_PART))
+    overlap: bool = option(True, flag)
+    measure: str = option("new", one_of(("new", "both")))
+    norm: str | DiagonalNorm = option("adam", norm_or_one_of(NORMS))
+    decay: float = option(0.9, BETWEEN_ZERO_AND_ONE)
+    epsilon: float = option(1e-8, POSITIVE)
+    initial_rate: float = option(1e-3, POSITIVE)
+    accept: float = option(1e-4, FROM_ZERO_TO_ONE)
+    pivot_every: int | None = option(None, at_least(1).or_none())
+    batch_growth: float = option(1.0, ONE_OR_MORE)
+    largest_batch: float = option(0.2, PART)
 
-    def __post_init__(self) -> None:
-        for option in fields(self):
-            value = option.metadata["check"](option.name, getattr(self, option.name))
-            object.__setattr__(self, option.name, value)
-
-    @classmethod
-    def from_user(cls, options: Mapping[str, Any]) -> Self:
-        """Return the options that a user's mapping asks for; an unknown name is a TypeError."""
-        names = [option.name for option in fields(cls)]
-        for name in options:
-            if name not in names:
-                raise TypeError(f"unknown option {name!r}; {suggestion(name, names)}")
-        return cls(**options)
+    BETWEEN_BATCHES: ClassVar[dict[str, Any]] = {
+        "overlap": False,
+        "measure": None,
+        "pivot_every": None,
+        "batch_growth": 1.0,
+        "largest_batch": None,
+    }
+    """Options that act between batches, and what each is where every step is given its function."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +134,13 @@ class MatrixOptions(StepOptions):
         Offer the pair of a rejected step to the memory too.  Default True.
     """
 
-    memory: int = field(default=20, metadata=checked_by(at_least(1)))
-    matrix: MatrixFactory = field(
-        default=Build(HybridLSR1, {"re_applied": 3, "negative": "drop"}),
-        metadata=checked_by(_factory),
+    memory: int = option(20, at_least(1))
+    matrix: MatrixFactory = option(
+        Build(HybridLSR1, {"re_applied": 3, "negative": "drop"}), function
     )
-    gamma: float | str | GammaRule = field(
-        default=PartOfLatest(0.5), metadata=checked_by(check_gamma)
-    )
-    refresh: int = field(default=3, metadata=checked_by(at_least(1)))
-    store_rejected: bool = field(default=True, metadata=checked_by(check_flag))
+    gamma: float | str | GammaRule = option(PartOfLatest(0.5), check_gamma)
+    refresh: int = option(3, at_least(1))
+    store_rejected: bool = option(True, flag)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,28 +165,20 @@ class RegionOptions(StepOptions):
         Part of the radius that a step must have used for the radius to grow.  Default 0.8.
     """
 
-    initial_radius: float | None = field(default=None, metadata=checked_by(RADIUS))
-    min_radius: float = field(default=1e-10, metadata=checked_by(POSITIVE))
-    max_radius: float = field(default=1e3, metadata=checked_by(POSITIVE))
-    shrink_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    grow_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    shrink: float = field(default=0.5, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    grow: float = field(default=2.0, metadata=checked_by(_LARGER_THAN_ONE))
-    long_step: float = field(default=0.8, metadata=checked_by(FROM_ZERO_TO_ONE))
+    initial_radius: float | None = option(None, LENGTH)
+    min_radius: float = option(1e-10, POSITIVE)
+    max_radius: float = option(1e3, POSITIVE)
+    shrink_below: float = option(0.1, BETWEEN_ZERO_AND_ONE)
+    grow_above: float = option(0.75, BETWEEN_ZERO_AND_ONE)
+    shrink: float = option(0.5, BETWEEN_ZERO_AND_ONE)
+    grow: float = option(2.0, MORE_THAN_ONE)
+    long_step: float = option(0.8, FROM_ZERO_TO_ONE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ordered = (
-            ("accept", "shrink_below", self.accept <= self.shrink_below),
-            ("shrink_below", "grow_above", self.shrink_below <= self.grow_above),
-            ("min_radius", "max_radius", self.min_radius <= self.max_radius),
-        )
-        for low, high, holds in ordered:
-            if not holds:
-                raise ValueError(
-                    f"{low} must be <= {high}, got {getattr(self, low)!r} and "
-                    f"{getattr(self, high)!r}"
-                )
+    ORDERED = (
+        "accept <= shrink_below",
+        "shrink_below <= grow_above",
+        "min_radius <= max_radius",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +194,8 @@ class LSR1StepOptions(TrustRegionStepOptions):
     matrices were indefinite, and a quarter of the steps rejected.
     """
 
-    matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
-    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=checked_by(check_gamma))
+    matrix: MatrixFactory = option(Build(LSR1), function)
+    gamma: float | str | GammaRule = option("eigenvalue", check_gamma)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,14 +222,16 @@ class CubicStepOptions(MatrixOptions):
         evaluated; the weight is raised instead.  Default 100.
     """
 
-    matrix: MatrixFactory = field(default=Build(LSR1), metadata=checked_by(_factory))
-    gamma: float | str | GammaRule = field(default="eigenvalue", metadata=checked_by(check_gamma))
-    regulariser: str = field(default="shape", metadata=checked_by(check_one_of("shape", "l2")))
-    initial_weight: float | None = field(default=None, metadata=checked_by(RADIUS))
-    weight_rule: Any = field(default="arcs", metadata=checked_by(check_weight_rule))
-    grow_below: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    shrink_above: float = field(default=0.75, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    longest_step: float = field(default=100.0, metadata=checked_by(POSITIVE))
+    matrix: MatrixFactory = option(Build(LSR1), function)
+    gamma: float | str | GammaRule = option("eigenvalue", check_gamma)
+    regulariser: str = option("shape", one_of(REGULARISATIONS))
+    initial_weight: float | None = option(None, LENGTH)
+    weight_rule: Any = option("arcs", rule_or_one_of(WEIGHT_RULES))
+    grow_below: float = option(0.1, BETWEEN_ZERO_AND_ONE)
+    shrink_above: float = option(0.75, BETWEEN_ZERO_AND_ONE)
+    longest_step: float = option(100.0, POSITIVE)
+
+    ORDERED = ("accept <= grow_below", "grow_below < shrink_above")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,10 +249,9 @@ class NewtonStepOptions(RegionOptions):
         The inner solver stops where the residual is this part of the gradient.  Default 0.1.
     """
 
-    inner: str = field(default="steihaug", metadata=checked_by(check_one_of("steihaug", "gltr")))
-    inner_maxiter: int = field(default=10, metadata=checked_by(at_least(1)))
-    forcing: float = field(default=0.1, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    store_rejected: ClassVar[bool] = False
+    inner: str = option("steihaug", one_of(INNER_SOLVERS))
+    inner_maxiter: int = option(10, at_least(1))
+    forcing: float = option(0.1, BETWEEN_ZERO_AND_ONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,17 +268,10 @@ class LineSearchStepOptions(StepOptions):
         c1 and c2 of the strong Wolfe conditions on the batch.  Default 1e-4 and 0.9.
     """
 
-    norm: str = field(default="l2", metadata=checked_by(check_one_of("l2")))
-    memory: int = field(default=20, metadata=checked_by(at_least(1)))
-    gamma: float | str | GammaRule = field(
-        default=PartOfLatest(0.5), metadata=checked_by(check_gamma)
-    )
-    decrease: float = field(default=1e-4, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
-    curvature: float = field(default=0.9, metadata=checked_by(BETWEEN_ZERO_AND_ONE))
+    norm: str = option("l2", one_of(("l2",)))
+    memory: int = option(20, at_least(1))
+    gamma: float | str | GammaRule = option(PartOfLatest(0.5), check_gamma)
+    decrease: float = option(1e-4, BETWEEN_ZERO_AND_ONE)
+    curvature: float = option(0.9, BETWEEN_ZERO_AND_ONE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.decrease >= self.curvature:
-            raise ValueError(
-                f"decrease must be < curvature, got {self.decrease!r} and {self.curvature!r}"
-            )
+    ORDERED = ("decrease < curvature",)

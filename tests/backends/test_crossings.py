@@ -11,7 +11,7 @@ import qnsolve.array
 
 import qnsolve
 from qnsolve import DiagonalNorm
-from qnsolve.arrays import VectorSpace, Wanted, space_of, to_host
+from qnsolve.arrays import VectorSpace, Wanted, space_of
 from qnsolve.comm import Serial
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 

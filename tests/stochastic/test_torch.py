@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
-from qnsolve.stochastic import MiniBatches, train
+from qnsolve.norms import DiagonalNorm
+from qnsolve.stochastic import MiniBatches, presets, train
+from qnsolve.stochastic.border import Border
 from tests.stochastic.problems import HIDDEN, INPUTS, net_loss, samples, start
 
 torch = pytest.importorskip("torch")
 
 from qnsolve.stochastic.torch_adapter import ModuleLoss  # noqa: E402
-from qnsolve.stochastic.torch_optim import LSR1  # noqa: E402
+from qnsolve.stochastic.torch_optim import QuasiNewton  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -189,7 +194,7 @@ def test_optimizer_makes_the_steps_of_train(method):
     batches = MiniBatches(X, t, batch_size=30)
     loss = ModuleLoss(net(), half_squares)
     expected = train(loss, loss.params(), batches, method=method, epochs=3, overlap=False)
-    optimizer = LSR1(module.parameters(), method)
+    optimizer = QuasiNewton(module.parameters(), method)
     for epoch in range(3):
         for k in range(4):
             optimizer.step(closure_of(optimizer, module, batches.part(epoch, k)))
@@ -212,7 +217,7 @@ def closure_of(optimizer, module, batch):
 
 def test_optimizer_keeps_batch_norm_right():
     module, batch = net(batch_norm=True), tensors(40)
-    optimizer = LSR1(module.parameters(), buffers=module.buffers())
+    optimizer = QuasiNewton(module.parameters(), buffers=module.buffers())
     accepted = 0
     for _ in range(6):
         optimizer.step(closure_of(optimizer, module, batch))
@@ -229,7 +234,7 @@ def test_optimizer_state_goes_round(tmp_path):
             optimizer.step(closure_of(optimizer, module, batch))
 
     a, b = net(), net(seed=5)
-    first, second = LSR1(a.parameters()), LSR1(b.parameters())
+    first, second = QuasiNewton(a.parameters()), QuasiNewton(b.parameters())
     run(a, first, 7)
     torch.save({"model": a.state_dict(), "optimizer": first.state_dict()}, tmp_path / "state.pt")
     run(a, first, 5)
@@ -244,11 +249,225 @@ def test_optimizer_refuses_groups_and_missing_closures():
     module = net()
     groups = [{"params": [module[0].weight]}, {"params": [module[0].bias]}]
     with pytest.raises(ValueError, match="one group"):
-        LSR1(groups)
+        QuasiNewton(groups)
     with pytest.raises(TypeError, match="needs a closure"):
-        LSR1(module.parameters()).step(None)
+        QuasiNewton(module.parameters()).step(None)
     with pytest.raises(ValueError, match="method must be"):
-        LSR1(module.parameters(), "adam")
+        QuasiNewton(module.parameters(), "adam")
+
+
+def flat(module):
+    return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+
+
+def run(module, optimizer, steps, batch=None):
+    for _ in range(steps):
+        optimizer.step(closure_of(optimizer, module, batch or tensors(40)))
+    return flat(module)
+
+
+@pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+@pytest.mark.parametrize("before", [0, 5])
+def test_a_copy_of_model_and_optimizer_goes_on_by_itself(method, copied, before):
+    module = net()
+    optimizer = QuasiNewton(module.parameters(), method)
+    start = run(module, optimizer, before)
+    twin, second = copied((module, optimizer))
+    expected = run(module, optimizer, 4)
+    assert (flat(twin) == start).all()
+    assert (run(twin, second, 4) == expected).all()
+    assert second.info == optimizer.info
+
+
+def test_a_copy_with_batch_norm_keeps_its_own_buffers():
+    module = net(batch_norm=True)
+    optimizer = QuasiNewton(module.parameters(), buffers=module.buffers())
+    run(module, optimizer, 2)
+    twin, second = copy.deepcopy((module, optimizer))
+    expected = run(module, optimizer, 3)
+    assert (run(twin, second, 3) == expected).all()
+    for name, value in statistics(twin).items():
+        assert (value == statistics(module)[name]).all()
+
+
+def test_a_second_group_is_refused():
+    module = net()
+    optimizer = QuasiNewton([module[0].weight])
+    with pytest.raises(ValueError, match="one group"):
+        optimizer.add_param_group({"params": [module[0].bias]})
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [(torch.bfloat16, "bfloat16"), (torch.float16, "float16"), (torch.complex64, "complex64")],
+)
+def test_what_parameters_are_refused(dtype, message):
+    p = torch.nn.Parameter(torch.zeros(3, dtype=dtype))
+    with pytest.raises(ValueError, match=f"must be float32 or float64, got torch.{message}"):
+        QuasiNewton([p])
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "error", "message"),
+    [
+        ("newton-tr", {}, ValueError, "newton-tr needs products with the Hessian"),
+        ("hybrid-tr", {"overlap": True}, ValueError, "overlap acts between batches"),
+        ("hybrid-tr", {"pivot_every": 2}, ValueError, "pivot_every acts between batches"),
+        ("lsr1-ls", {"batch_growth": 1.5}, ValueError, "batch_growth acts between batches"),
+        ("lsr1-tr", {"measure": "new"}, ValueError, "measure acts between batches"),
+        ("lsr1-tr", {"lr": 0.1}, TypeError, "unknown option 'lr'"),
+    ],
+)
+def test_what_options_are_refused(method, options, error, message):
+    with pytest.raises(error, match=message):
+        QuasiNewton(net().parameters(), method, **options)
+
+
+def test_presets_of_one_batch_are_taken():
+    for preset in (presets.RAMAMURTHY_DUFFY, presets.ARCS_AUTHOR_CODE):
+        module = net()
+        optimizer = QuasiNewton(module.parameters(), preset.method, **preset)
+        run(module, optimizer, 3)
+        twin, second = copy.deepcopy((module, optimizer))
+        assert (run(twin, second, 3) == run(module, optimizer, 3)).all()
+
+
+@pytest.mark.parametrize("kind", [float, lambda loss: loss.detach().reshape(1), np.asarray])
+def test_closures_may_return_the_loss_as_any_number(kind):
+    batch, expected = tensors(40), net()
+    run(expected, QuasiNewton(expected.parameters()), 3)
+    module = net()
+    optimizer = QuasiNewton(module.parameters())
+    plain = closure_of(optimizer, module, batch)
+    for _ in range(3):
+        loss = optimizer.step(lambda: kind(plain().detach()))
+    assert (flat(module) == flat(expected)).all()
+    assert type(loss) is type(kind(torch.tensor(1.0)))
+
+
+@pytest.mark.parametrize("returned", [None, "1.0", True, torch.ones(2)])
+def test_closures_that_return_no_number(returned):
+    module = net()
+    with pytest.raises(TypeError, match="the closure must return the loss"):
+        QuasiNewton(module.parameters()).step(lambda: returned)
+
+
+def test_states_of_others_are_refused_and_change_nothing():
+    module, other = net(), torch.nn.Linear(INPUTS, 1).double()
+    optimizer = QuasiNewton(module.parameters())
+    run(module, optimizer, 3)
+    half = QuasiNewton(net(dtype=torch.float32).parameters())
+    for stranger, message in (
+        (QuasiNewton(module.parameters(), "lsr1-tr"), "method = 'hybrid-tr', here it is 'lsr1-tr'"),
+        (QuasiNewton(other.parameters()), "saved with sizes"),
+        (half, "saved with dtype"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            stranger.load_state_dict(optimizer.state_dict())
+        assert stranger.state_dict()["solver"]["run"] is None
+    with pytest.raises(ValueError, match="no state of a QuasiNewton"):
+        optimizer.load_state_dict(torch.optim.SGD(module.parameters(), lr=0.1).state_dict())
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
+def test_an_exception_in_the_closure_leaves_the_model_as_it_was(call):
+    module, batch = net(batch_norm=True), tensors(40)
+    optimizer = QuasiNewton(module.parameters(), buffers=module.buffers())
+    calls = []
+
+    def closure():
+        calls.append(1)
+        loss = closure_of(optimizer, module, batch)()
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return loss
+
+    # The first step calls it three times, the next one twice.
+    if call > 3:
+        optimizer.step(closure)
+    before, buffers = flat(module), statistics(module)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(closure)
+    assert (flat(module) == before).all()
+    assert all((buffers[name] == b).all() for name, b in statistics(module).items())
+    optimizer.step(closure)
+    assert optimizer.info.finite
+
+
+class DroppingOut(torch.nn.Module):
+    """Dropout that no layer shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(INPUTS, 1).double()
+
+    def forward(self, x):
+        return torch.nn.functional.dropout(self.linear(x), 0.5, self.training)[:, 0]
+
+
+class Recurrent(torch.nn.Module):
+    """An LSTM with dropout between its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(1, 3, num_layers=2, dropout=0.5, batch_first=True).double()
+
+    def forward(self, x):
+        return self.lstm(x[:, :, None])[0][:, -1, 0]
+
+
+@pytest.mark.parametrize("kind", [DroppingOut, Recurrent])
+def test_a_closure_that_is_no_function_is_noticed_at_the_first_step(kind):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module, batch = kind(), tensors(40)
+        optimizer = QuasiNewton(module.parameters())
+        with pytest.warns(RuntimeWarning, match="two calls of the closure at the same parameters"):
+            optimizer.step(closure_of(optimizer, module, batch))
+        run(module, optimizer, 2)  # warned once
+        module.eval()
+        run(module, QuasiNewton(module.parameters()), 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_diagonal_norm_of_torch_is_that_of_numpy(dtype):
+    ends = []
+    for library in (np.asarray, torch.as_tensor):
+        module = net(dtype=dtype)
+        d = np.linspace(1.0, 2.0, len(flat(module))).astype(str(dtype).removeprefix("torch."))
+        optimizer = QuasiNewton(module.parameters(), norm=DiagonalNorm(library(d)))
+        batch = tuple(a.to(dtype) for a in tensors(40))
+        ends.append(run(module, optimizer, 3, batch))
+    assert (ends[0] == ends[1]).all()
+
+
+def test_arrays_of_a_state_say_where_they_live():
+    """A state saved on a device is taken on the CPU, and one of the CPU there."""
+    module = net(dtype=torch.float32)
+    batch = tuple(a.float() for a in tensors(40))
+    optimizer = QuasiNewton(module.parameters())
+    run(module, optimizer, 4, batch)
+    elsewhere = QuasiNewton(net(dtype=torch.float32).parameters())
+    # What a device looks like: vectors stay those of PyTorch.
+    elsewhere._border, elsewhere._in_numpy = Border(), False
+    elsewhere.load_state_dict(optimizer.state_dict())
+    assert isinstance(elsewhere._run.x, torch.Tensor)
+    back = QuasiNewton(net(dtype=torch.float32).parameters())
+    back.load_state_dict(elsewhere.state_dict())
+    assert_same_trees(back.state_dict(), optimizer.state_dict())
+
+
+def assert_same_trees(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same_trees(a[key], b[key])
+    elif isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype and (a == b).all()
+    else:
+        assert a == b
 
 
 def test_module_and_formula_agree():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 
 from qnsolve import (
     LSR1,
@@ -20,7 +21,6 @@ from qnsolve import (
     solve_trs,
     verify,
 )
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 from qnsolve.subproblem.regions import Regularisation, TrustRegion
 from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import log_uniform, radii, seeds, spectral_cases, weights

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from qnsolve import SubproblemStatus
 from qnsolve.subproblem.regularised_l2 import regularised_l2
+from qnsolve.subproblem.types import ReducedProblem
 from tests.oracles import dense
 from tests.oracles.duality import cubic_bound
-from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

@@ -16,9 +16,9 @@ from qnsolve.subproblem.shape_changing import (
     trust_region_shape_2,
     trust_region_shape_inf,
 )
+from qnsolve.subproblem.types import ReducedProblem
 from tests.oracles import dense_shape
 from tests.oracles.duality import cubic_bound, trust_region_bound
-from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,

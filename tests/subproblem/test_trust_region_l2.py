@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from qnsolve import LSR1, PartialSpectrum, QuadraticModel, SubproblemStatus, solve_trs
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2
+from qnsolve.subproblem.types import ReducedProblem
 from tests.oracles import dense
 from tests.oracles.duality import trust_region_bound
-from qnsolve.subproblem.types import ReducedProblem
 from tests.strategies import (
     HARD_CASES,
     NAMED_CASES,
