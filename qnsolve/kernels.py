@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba.types import Array, UniTuple, float64, void
 
-from qnsolve.arrays import Array, use_compiled
+from qnsolve.arrays import use_compiled
 
 CHUNK = 1024
 """Columns handled at a time: twenty rows of them in float64 stay in the cache of a core."""

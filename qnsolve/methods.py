@@ -18,7 +18,6 @@ from qnsolve.comm import as_comm
 from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
 from qnsolve.options import (
-    REGION_NORMS,
     CubicOptions,
     HybridOptions,
     LineSearchOptions,
@@ -41,6 +40,7 @@ from qnsolve.solvers.reach import Radius, Weight
 from qnsolve.solvers.run import Run
 from qnsolve.solvers.start import FirstReach
 from qnsolve.solvers.weight import rule_of
+from qnsolve.subproblem.regions import TRUST_REGIONS
 
 MAX_BLIND = 10
 """Steps in a row without a finite product with the Hessian, after which there is none."""
@@ -75,7 +75,7 @@ def newton_model(options: NewtonOptions, metric: Metric) -> NewtonModel:
 def radius(rule: RadiusRule, options: RadiusOptions) -> Radius:
     """Return the radius of a trust region, before the start."""
     rule, norm = options.radius_rule or rule, options.norm
-    norm = norm if isinstance(norm, str) and norm in REGION_NORMS else "l2"
+    norm = norm if isinstance(norm, str) and norm in TRUST_REGIONS else "l2"
     return Radius(options, rule, norm, most=options.max_radius, first=options.initial_radius)
 
 

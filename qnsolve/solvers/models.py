@@ -284,7 +284,7 @@ class SecantModel(Model):
         self.gradient, self.gradient_norm, self._tracked = g, g_norm, None
 
     def learn_pair(self, trial: SubproblemResult, y: Array) -> bool:
-        """Offer the pair of a trial step and a change of the gradient; return whether it is stored."""
+        """Offer the pair of a trial step and a gradient change; return whether it was stored."""
         p, q = self.metric.to_ball(trial.step), self.metric.from_ball(y)
         pair = self.matrix.pairs.measure(p, q, trial.products)
         return self.matrix.update(p, q, products=pair).stored

@@ -252,6 +252,8 @@ class NewtonStepOptions(RegionOptions):
     inner: str = option("steihaug", one_of(INNER_SOLVERS))
     inner_maxiter: int = option(10, at_least(1))
     forcing: float = option(0.1, BETWEEN_ZERO_AND_ONE)
+    # There are no pairs to store.
+    store_rejected: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
