@@ -71,6 +71,7 @@ class Hessian(Stateful):
         self._hess, self._hessp = hess, hessp
         self._x: Array | None = None
         self._matrix: Any = None
+        self._x_norm = math.nan
         self._args = args if isinstance(args, tuple) else (args,)
 
     @property
@@ -99,8 +100,10 @@ class Hessian(Stateful):
 
     def _of_differences(self, x: Array, g: Array, v: Array) -> Array:
         objective, space = self._objective, self._objective.space
+        if self._x is not x:
+            self._x, self._x_norm = x, space.norm(x)
         # The rounding error of a gradient over h balances the truncation error, which is of h.
-        reach = math.sqrt(objective.gradient_eps) * max(1.0, space.norm(x))
+        reach = math.sqrt(objective.gradient_eps) * max(1.0, self._x_norm)
         length = space.norm(v)
         h = reach / length if length else 1.0
         there = end_of_step(space, x, v, h * length, h)

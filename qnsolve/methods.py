@@ -23,7 +23,6 @@ from qnsolve.options import (
     LineSearchOptions,
     ModelOptions,
     NewtonOptions,
-    RadiusOptions,
     SolverOptions,
     TrustRegionOptions,
 )
@@ -72,7 +71,7 @@ def newton_model(options: NewtonOptions, metric: Metric) -> NewtonModel:
     )
 
 
-def radius(rule: RadiusRule, options: RadiusOptions) -> Radius:
+def radius(rule: RadiusRule, options: TrustRegionOptions | NewtonOptions) -> Radius:
     """Return the radius of a trust region, before the start."""
     rule, norm = options.radius_rule or rule, options.norm
     norm = norm if isinstance(norm, str) and norm in TRUST_REGIONS else "l2"

@@ -139,7 +139,7 @@ class Objective(Stateful):
     def n(self) -> int:
         return self.space.size
 
-    def __call__(self, x: Array, *, at_start: bool = False) -> tuple[float, Array | None]:
+    def __call__(self, x: Array, *, at_start: bool = False) -> tuple[float, Any]:
         """Return f and g at `x`; g is None where f is not finite, unless `at_start`."""
         f, g, _ = self.answer(Evaluate(x, at_start=at_start))
         return f, g

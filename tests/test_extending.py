@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from qnsolve.solvers.trust_region import minimize_trust_region
+from qnsolve.solvers.loop import Parts
+from qnsolve.solvers.radius import interpolated_radius
 
 import qnsolve
 from qnsolve import methods, options
@@ -27,11 +28,12 @@ from tests.tolerances import EPS
 
 @pytest.fixture
 def lbfgs_tr(monkeypatch):
-    """L-BFGS in a trust region: a matrix that exists, in a loop that exists."""
-    run = partial(minimize_trust_region, build_matrix=Build(LBFGS))
+    """L-BFGS in a trust region: a matrix that exists, in a reach that exists."""
+    model = partial(methods.secant_model, Build(LBFGS))
+    reach = partial(methods.radius, interpolated_radius)
     words = "the limited-memory BFGS trust-region method"
-    solver = methods.Solver(TrustRegionOptions, run, words)
-    monkeypatch.setitem(methods.SOLVERS, "lbfgs-tr", solver)
+    method = methods.Method(TrustRegionOptions, Parts(model, reach), words)
+    monkeypatch.setitem(methods.TABLE, "lbfgs-tr", method)
     monkeypatch.setitem(methods.METHODS, "lbfgs-tr", methods._callable("lbfgs-tr"))
     return methods.METHODS["lbfgs-tr"]
 
@@ -62,12 +64,12 @@ def first_apart(r):
 
 def trust_region_first_apart(problem, radius):
     """Minimise over max(|v_1|, ||the other coordinates||): an interval, and a ball."""
-    lam, a = problem
-    rest = trust_region_l2(ReducedProblem(lam[1:], a[1:]), radius)
     # The interval is a ball in one dimension, without a complement.
-    first = trust_region_l2(ReducedProblem.of(lam[:1], a[:1]), radius)
+    first = trust_region_l2(ReducedProblem.of(problem.curvatures[:1], problem.slopes[:1]), radius)
+    rest = ReducedProblem(problem.curvatures[1:], problem.slopes[1:])
+    rest = trust_region_l2(rest, radius)
     return ReducedStep(
-        np.append(first.par, rest.v),
+        np.append(first.v[:1], rest.v),
         np.append(first.multipliers, rest.multipliers),
         first.decrease + rest.decrease,
         on_boundary=first.on_boundary or rest.on_boundary,

@@ -15,28 +15,36 @@ PACKAGE = Path(qnsolve.__file__).parent
 
 # A module may import from layers with a smaller number, and from its own.
 LAYERS = {
+    # What everything stands on.
     "qnsolve._version": 0,
     "qnsolve.checks": 0,
-    "qnsolve.array": 0,
+    "qnsolve.state": 0,
     "qnsolve.arrays": 0,
     "qnsolve.comm": 0,
     "qnsolve.kernels": 0,
+    "qnsolve.questions": 0,
+    "qnsolve.points": 0,
     "qnsolve.result": 0,
     "qnsolve.checkpoint": 0,
     "qnsolve.norms": 0,
+    # The mathematics.
     "qnsolve.quasi_newton": 1,
     "qnsolve.subproblem": 2,
     "qnsolve.krylov": 3,
-    "qnsolve.solve": 4,
+    # What the user hands over.
     "qnsolve.callback": 3,
     "qnsolve.objective": 3,
+    "qnsolve.hessian": 4,
+    "qnsolve.callables": 5,
     "qnsolve.options": 3,
-    "qnsolve.solvers": 4,
-    "qnsolve.methods": 5,
-    "qnsolve.published": 5,
-    "qnsolve.presets": 6,
-    "qnsolve.stochastic": 6,
-    "qnsolve.interface": 7,
+    # The loops, and who calls them.
+    "qnsolve.solve": 4,
+    "qnsolve.solvers": 6,
+    "qnsolve.methods": 7,
+    "qnsolve.published": 7,
+    "qnsolve.presets": 8,
+    "qnsolve.stochastic": 8,
+    "qnsolve.interface": 9,
 }
 # Leaves: no solver imports them, and they may import anything.
 LEAVES = {

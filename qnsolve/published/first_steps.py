@@ -45,7 +45,9 @@ class WolfeSearch:
 
         def ask(t: float) -> Asking[LinePoint]:
             x, answer = yield from _ask_at(at, space, direction, t, direction)
-            slope = answer.numbers.dots[1] if _finite(answer, space) else np.nan
+            slope = np.nan
+            if answer.numbers is not None and _finite(answer, space):
+                slope = answer.numbers.dots[1]
             lowest = is_unbounded(answer.f, at.f_start)
             return LinePoint(t, answer.f, slope, (x, answer.g), lowest)
 

@@ -139,7 +139,7 @@ class InverseLSR1(LSR1):
             if direction is not None:
                 return direction
         spectrum, safe = self.spectrum(FAST), abs(self._gamma)
-        split = spectrum.split(gradient.vector, gradient.products)
+        split = spectrum.split(gradient.vector, gradient.products, gradient.norm)
         lam = np.where(spectrum.eigenvalues > 0.0, spectrum.eigenvalues, safe)
         d = spectrum.lift(-lam * split.par, -safe, split.carrier, split.carrier_par)
         direction = self._measured(d, gradient, modified=True)

@@ -76,8 +76,8 @@ class End:
         step: Array | None = None,
         change: GradientChange | None = None,
     ) -> None:
-        self.x, self.change = x, change
-        self._metric, self._step = metric, step
+        self.x, self._metric, self._step = x, metric, step
+        self.change: Any = change
 
     @np.errstate(over="ignore", invalid="ignore")
     def request(self, g: Array) -> Request:
@@ -186,8 +186,10 @@ class SecantModel(Model):
     as much as a product with them.
     """
 
-    matrix: Saved[CompactMatrix | None]
-    _tracked: Saved[TrackedGradient | None]
+    matrix: Saved[Any]
+    """A CompactMatrix; None until the model :meth:`begin`s."""
+    _tracked: Saved[Any]
+    """The gradient in the ball as a TrackedGradient; None on mini-batches."""
     _diagonal: Saved[Array | None]
     _age: Saved[int]
 
@@ -381,7 +383,7 @@ class NewtonModel(Model):
             self.gradient_norm = self.metric.dual_norm(end.g)
             self.point_norm = self.metric.norm(end.x)
 
-    def minimise(self, reach: Radius, x: Array) -> Asking[NewtonStep]:
+    def minimise(self, reach: Reach, x: Array) -> Asking[NewtonStep]:
         """Return an approximate minimiser within reach of the iterate `x`."""
         g, metric, space = self.gradient, self.metric, self.space
         norm = metric if isinstance(metric, DiagonalNorm) else None
@@ -437,7 +439,10 @@ class NewtonModel(Model):
     def _tolerance(self) -> float:
         if not self._superlinear:
             return self._forcing
-        return min(self._forcing, math.sqrt(self.space.norm(self.gradient) / self._first_slope))
+        slope = self.gradient_norm
+        if isinstance(self.metric, DiagonalNorm):
+            slope = self.space.norm(self.gradient)
+        return min(self._forcing, math.sqrt(slope / self._first_slope))
 
     def _steepest(self, radius: float) -> Array:
         """Return the minimiser in the region of the model without curvature."""

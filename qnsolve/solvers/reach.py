@@ -216,10 +216,9 @@ Reach = Radius | Weight
 
 def along(trial: SubproblemResult) -> Along:
     """Return the regularised model along the step, from the reduced coordinates."""
-    reduced, spectrum = trial.reduced, trial.model.spectrum
-    v = np.append(reduced.par, reduced.perp)
+    v = trial.reduced.v
     with np.errstate(over="ignore", invalid="ignore"):
-        curvature = float(np.append(spectrum.eigenvalues, spectrum.gamma) @ v**2)
+        curvature = float(trial.model.problem.curvatures @ v**2)
         cube = float((trial.term.lengths(v) ** 3).sum())
     return Along(trial.slope, curvature, cube, trial.model.gradient_norm)
 

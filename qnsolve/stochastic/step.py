@@ -109,7 +109,7 @@ class ModelSolver:
 
     def __init__(
         self,
-        options: StepOptions,
+        options: Any,
         model: Callable[..., SecantModel | NewtonModel],
         reach: Callable[[Any], Reach],
     ) -> None:
@@ -166,7 +166,11 @@ class ModelSolver:
             model.begin(reach.first_length)
             state.begun = True
         # 3. Minimiser of the model within reach.
-        trial = drive(model.minimise(reach, x), lambda asked: product(asked.x, asked.v))
+
+        def multiplied(asked: Any) -> Array:
+            return product(asked.x, asked.v) if product else None
+
+        trial: Any = drive(model.minimise(reach, x), multiplied)
         if not trial.decrease > 0.0:
             return state, StepInfo(f, f, g_norm, 0.0, size=reach.size, finite=True)
         step, slope, predicted = trial.step, trial.slope, trial.decrease

@@ -217,7 +217,7 @@ class QuasiNewton(torch.optim.Optimizer):
         return {"method": self._method, "sizes": sizes, "dtype": str(self._params[0].dtype)}
 
     def _saved_run(self) -> Any:
-        run = None if self._run is None else _as_tensors(self._solver.snapshot(self._run))
+        run = None if self._run is None else _as_tensors(self._run.snapshot())
         return run and {"computed_in_numpy": self._in_numpy, "state": run}
 
     def _restored_run(self, saved: Any) -> Any:

@@ -255,8 +255,7 @@ class SubproblemResult:
         """Length of the step in its region's or regulariser's norm: that of its longest block."""
         if self.term.norm == "l2":
             return self.length
-        v = np.append(self.reduced.par, self.reduced.perp)
-        return float(self.term.lengths(v).max())
+        return float(self.term.lengths(self.reduced.v).max())
 
     @property
     def slope(self) -> float:

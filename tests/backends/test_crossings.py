@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-
 import array_api_strict
 import numpy as np
 import pytest
-import qnsolve.array
 
 import qnsolve
+import qnsolve.arrays.device
 from qnsolve import DiagonalNorm
-from qnsolve.arrays import VectorSpace, Wanted, space_of
+from qnsolve.arrays.device import DeviceSpace
 from qnsolve.comm import Serial
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 
 N = 1000
+ROUNDING = 1e-10
+"""Of iterates after 15 steps with curvatures from 1 to 31; at most 5e-13 was seen."""
+
 LARGEST_CROSSING = 4096
 """Bytes of one crossing, far fewer than the 8 N of a vector."""
 
@@ -49,14 +50,14 @@ class Bowl:
 def crossings(monkeypatch):
     """Bytes of every transfer to the host since the fixture was asked for."""
     sizes = []
-    to_host = qnsolve.array.to_host
+    to_host = qnsolve.arrays.device.to_host
 
     def counted(a):
         if not isinstance(a, np.ndarray):
             sizes.append(8 * int(np.prod(a.shape)))
         return to_host(a)
 
-    monkeypatch.setattr(qnsolve.array, "to_host", counted)
+    monkeypatch.setattr(qnsolve.arrays.device, "to_host", counted)
     return sizes
 
 
@@ -81,7 +82,7 @@ def for_dependence(monkeypatch, crossings):
     gradient off the span of the pairs, where little is left of it, and for a second pass over the
     basis of that span."""
     count = [0]
-    second_pass = VectorSpace.products_of_combinations
+    second_pass = DeviceSpace.products_of_combinations
 
     def counted(self, *args):
         before = len(crossings)
@@ -101,7 +102,7 @@ def for_dependence(monkeypatch, crossings):
         return found
 
     monkeypatch.setattr(PartialSpectrum, "split", watched)
-    monkeypatch.setattr(VectorSpace, "products_of_combinations", counted)
+    monkeypatch.setattr(DeviceSpace, "products_of_combinations", counted)
     return count
 
 
@@ -197,8 +198,9 @@ def test_memory_decides_on_the_size(crossings):
 
 
 @pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr"])
-def test_gathering_changes_no_number(method):
-    """NumPy vectors on one rank are gathered for, but multiplied as ever: the same to rounding."""
+def test_asking_together_changes_no_number(method):
+    """One rank asks for all numbers of an evaluation at once, and for other ones: the iterates are
+    the same to rounding, which is relative to the points on the way, for they end near zero."""
 
     def fun(x):
         return float(np.sum(d * x**2 / 2 - np.cos(x))), d * x + np.sin(x)
@@ -206,39 +208,6 @@ def test_gathering_changes_no_number(method):
     d, x0 = np.linspace(1.0, 30.0, 200), np.cos(np.arange(200))
     options = {"maxiter": 15}
     plain = qnsolve.minimize(fun, x0, jac=True, method=method, options=options)
-    gathered = qnsolve.minimize(fun, x0, jac=True, method=method, options=options, comm=Serial())
-    assert gathered.nfev == plain.nfev
-    np.testing.assert_allclose(gathered.x, plain.x, rtol=0, atol=1e-10 * np.abs(plain.x).max())
-
-
-def test_numbers_are_known_for_as_long_as_their_vectors_live(crossings):
-    a, b = (array_api_strict.asarray([float(i), 2.0]) for i in range(2))
-    space = space_of(a)
-    assert space.gather(Wanted([(a, b), (b, a)], [b]), [3.0, a[1]]) == [3.0, 2.0]
-    assert (space.dot(a, b), space.dot(b, a), space.norm_inf(b)) == (4.0, 4.0, 2.0)
-    assert len(crossings) == 1
-    assert space.dot(a, a) == 4.0
-    assert len(crossings) == 2
-    c = space.add(a, 2.0, b)  # a'a is known, b'b is not
-    assert space.dot(c, a) == 12.0
-    assert len(crossings) == 2
-    del b, c
-    gc.collect()
-    space.gather(Wanted([(a, a)]))
-    assert len(crossings) == 2
-    assert len(space._known._entries) == 1
-
-
-def test_rows_are_known_by_their_content(crossings):
-    rows = array_api_strict.asarray([[1.0, 2.0], [3.0, 4.0]])
-    v = array_api_strict.asarray([1.0, 1.0])
-    space = space_of(v)
-    assert space.products(rows, v, "then").tolist() == [3.0, 7.0]
-    assert space.products(2.0 * rows, v, "now").tolist() == [6.0, 14.0]
-    assert space.products(rows, v, "then").tolist() == [3.0, 7.0]
-    assert len(crossings) == 2
-
-
-def test_nan_is_the_largest():
-    v = array_api_strict.asarray([1.0, np.nan, -3.0])
-    assert np.isnan(space_of(v).norm_inf(v))
+    together = qnsolve.minimize(fun, x0, jac=True, method=method, options=options, comm=Serial())
+    assert together.nfev == plain.nfev
+    np.testing.assert_allclose(together.x, plain.x, rtol=0, atol=ROUNDING * np.abs(x0).max())
