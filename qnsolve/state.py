@@ -35,11 +35,11 @@ class Stateful:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as nested dictionaries of plain values and arrays, not copied."""
-        return {name: _plain(getattr(self, name)) for name in _saved(type(self))}
+        return {name: _plain(getattr(self, name)) for name in self._saved()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go to a state that an object made with the same arguments has returned."""
-        for name in _saved(type(self)):
+        for name in self._saved():
             part = getattr(self, name, None)
             if isinstance(part, Stateful) and state[name] is not None:
                 part.restore(state[name])
@@ -50,6 +50,10 @@ class Stateful:
     def restored(self) -> None:
         """Make what follows from the state; called after each :meth:`restore`."""
 
+    def _saved(self) -> tuple[str, ...]:
+        kind: Any = type(self)
+        return _annotated(kind)
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Stateful):
@@ -58,7 +62,7 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _saved(kind: type) -> tuple[str, ...]:
+def _annotated(kind: Any) -> tuple[str, ...]:
     """Return the names of the saved attributes of a class."""
     own = (vars(cls).get("__annotations__", {}) for cls in reversed(kind.__mro__))
     return tuple(

@@ -34,20 +34,20 @@ def agreed(comm: Comm | None, action: Callable[[], T]) -> T:
     """
     if comm is None:
         return action()
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         value = action()
-    except Exception as caught:
+    except BaseException as caught:  # an interrupt on one rank ends the others, too
         error = caught
     if comm.allreduce_sum(np.array([float(error is not None)]))[0]:
         raise_together(comm, error)
     return value
 
 
-def raise_together(comm: Comm, error: Exception | None) -> NoReturn:
+def raise_together(comm: Comm, error: BaseException | None) -> NoReturn:
     """Raise `error` where it happened, and a RankError that quotes the first one elsewhere."""
     failed = np.flatnonzero(each(comm, float(error is not None)))
-    text = f"{type(error).__name__}: {error}".encode()
+    text = _words(error).encode(errors="backslashreplace")
     length = int(each(comm, float(len(text)))[failed[0]])
     letters = np.zeros(length)
     if comm.rank == failed[0]:
@@ -56,3 +56,11 @@ def raise_together(comm: Comm, error: Exception | None) -> NoReturn:
     if error is not None:
         raise error
     raise RankError(f"on rank {failed[0]} of {comm.size}: {message}")
+
+
+def _words(error: BaseException | None) -> str:
+    """Return type and message of an error, whatever its message does."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__

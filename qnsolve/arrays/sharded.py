@@ -100,7 +100,7 @@ class ShardedSpace(VectorSpace):
     def agreed(self, action: Callable[[], T]) -> T:
         return agreed(self.comm, action)
 
-    def fail_together(self, error: Exception | None) -> NoReturn:
+    def fail_together(self, error: BaseException | None) -> NoReturn:
         raise_together(self.comm, error)
 
     def _summed(self, *parts: np.ndarray) -> list[np.ndarray]:

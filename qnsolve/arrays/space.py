@@ -222,7 +222,7 @@ class VectorSpace(ABC):
         """Return ``action()`` if it raises on no rank; otherwise raise on every one."""
         return action()
 
-    def fail_together(self, error: Exception | None) -> NoReturn:
+    def fail_together(self, error: BaseException | None) -> NoReturn:
         """Raise `error` where it happened, and elsewhere a RankError that quotes it."""
         assert error is not None  # there is nobody else
         raise error

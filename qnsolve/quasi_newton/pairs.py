@@ -156,8 +156,9 @@ class RowMemory(Stateful):
         numbers = self.space.reduce(
             Request(dots, self.rows, (y,) if with_s is not None else (y, s))
         )
-        with_y, *rest = numbers.products
-        return PairProducts(rest[0] if rest else with_s, with_y, *numbers.dots)
+        with_y = numbers.products[0]
+        with_s = numbers.products[1] if with_s is None else with_s
+        return PairProducts(with_s, with_y, *numbers.dots)
 
     def with_newest(
         self, products: np.ndarray, v: Array, with_s: float, with_y: float

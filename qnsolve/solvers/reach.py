@@ -78,8 +78,9 @@ class Radius(Stateful):
 
     def begin(self, length: float, gradient_norm: float) -> None:
         """Let the next step have this length, unless the first radius is given."""
-        first = (gradient_norm or 1.0) if self._first == "gradient" else self._first
-        self.size, self._first = self._within(first or length), None
+        first = self._first or length
+        self.size = self._within((gradient_norm or 1.0) if isinstance(first, str) else first)
+        self._first = None
 
     @property
     def first_length(self) -> float:
@@ -197,7 +198,8 @@ class Weight(Stateful):
     def adapt(self, outcome: Outcome, trial: SubproblemResult) -> None:
         """Change the weight after a trial step."""
         self.follow(outcome)
-        weight = trial.term.weight
+        term: Any = trial.term
+        weight = term.weight
         if outcome.finite:
             weight = self._rule(weight, outcome, self._options, along(trial))
         else:
