@@ -11,6 +11,10 @@ from tests.tolerances import EPS
 
 kernels = pytest.importorskip("qnsolve.kernels", reason="numba is not installed")
 
+ANOTHER_ORDER = 10.0
+"""Difference of two iterates after 5 iterations, in units of n eps max|x|.  Sums of n terms in
+another order differ by up to n eps; differences of such sums by more (seen: 0.8)."""
+
 LENGTHS = (1, 3, kernels.CHUNK - 1, kernels.CHUNK, 2 * kernels.CHUNK + 5)
 
 

@@ -31,7 +31,7 @@ SWEEPS = 5
 """Passes of BFGS over the pairs; more than 5 gain less than 1 % of the evaluations."""
 
 LEAST_COSINE = 1e-10
-"""s'y / (|s| |y|) that a pair must exceed for a BFGS update."""
+"""|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to count as negative curvature."""
 
 SATISFIED = 1e-12
 """|v| relative to |y| + |Bs| that is rounding error."""
@@ -197,7 +197,8 @@ class HybridLSR1(CompactMatrix):
             hybrid = lbfgs
         eigenvalues, P = eigh(hybrid)
         # 3. What becomes of negative eigenvalues.
-        negative = self._of_newest_pair if S[:, -1] @ Y[:, -1] < 0.0 else self._of_old_pairs
+        newest_is_negative = S[:, -1] @ Y[:, -1] < -LEAST_COSINE * _norm(Y[:, -1])
+        negative = self._of_newest_pair if newest_is_negative else self._of_old_pairs
         if eigenvalues[0] > 0.0 or negative == "keep":
             return eigenvalues, P
         if negative == "drop":

@@ -19,23 +19,26 @@ FEW = 12
 """Largest number of variables for which all pairs are re-applied."""
 
 
-def matrix(S, Y, gamma):
+def cosine(u, v):
+    return u @ v / (norm(u) * norm(v))
+
+
+def matrix(S, Y, gamma, few):
     """B of the columns of S and Y, oldest first."""
-    few = len(S) <= FEW
     pairs = list(zip(S.T, Y.T, strict=True))
     B = gamma * np.eye(len(S))
     for s, y in 5 * pairs:
-        if s @ y > 1e-10 * norm(s) * norm(y):
+        if cosine(s, y) > 1e-10:
             Bs = B @ s
             B = B - np.outer(Bs, Bs) / (s @ Bs) + np.outer(y, y) / (s @ y)
     bfgs = B
     for s, y in pairs if few else pairs[-3:]:
         v = y - B @ s
-        cosine = 1e-8 if few else 1e-2
-        if norm(v) > 1e-12 * (norm(y) + norm(B @ s)) and abs(v @ s) >= cosine * norm(v) * norm(s):
+        satisfied = norm(v) <= 1e-12 * (norm(y) + norm(B @ s))
+        if not satisfied and abs(cosine(s, v)) >= (1e-8 if few else 1e-2):
             B = B + np.outer(v, v) / (v @ s)
     lam, U = np.linalg.eigh(B)
-    if lam[0] > 0 or S[:, -1] @ Y[:, -1] < 0:
+    if lam[0] > 0 or cosine(S[:, -1], Y[:, -1]) < -1e-10:
         return B
     if not few:
         return bfgs
@@ -45,7 +48,7 @@ def matrix(S, Y, gamma):
 def next_gamma(s, y, gamma, first):
     if len(s) <= FEW:
         return norm(y) / norm(s)
-    if not s @ y > 1e-8 * norm(s) * norm(y):
+    if not cosine(s, y) > 1e-8:
         return gamma
     ratio = y @ y / (s @ y)
     return ratio if first else np.sqrt(ratio * gamma)
@@ -81,7 +84,7 @@ def model(at):
     """Return B and the step of `at`."""
     if at.S.shape[1] == 0:
         return at.gamma * np.eye(len(at.x)), -at.Delta / norm(at.g) * at.g
-    B = matrix(at.S, at.Y, at.gamma)
+    B = matrix(at.S, at.Y, at.gamma, len(at.x) <= FEW)
     return B, trust_region_l2(at.g, B, at.Delta)
 
 
