@@ -6,13 +6,9 @@ is made of it, so that another engine than MPI is a class with one method.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-
-T = TypeVar("T")
-
 
 @runtime_checkable
 class Comm(Protocol):
@@ -105,46 +101,3 @@ def as_comm(comm: Any) -> Comm:
         "comm must be a qnsolve.comm.Comm or an mpi4py communicator, "
         f"got {comm.__name__ if isinstance(comm, type) else type(comm).__name__}"
     )
-
-
-def each(comm: Comm, value: float) -> np.ndarray:
-    """Return what every rank gives for `value`, in the order of the ranks."""
-    return comm.allreduce_sum(slot(comm, value))
-
-
-def slot(comm: Comm, value: float) -> np.ndarray:
-    """Return the contribution to a sum that lays the values of all ranks side by side.
-
-    It is how a maximum gets into the one message that is summed.
-    """
-    values = np.zeros(comm.size)
-    values[comm.rank] = value
-    return values
-
-
-def agreed(comm: Comm | None, action: Callable[[], T]) -> T:
-    """Return ``action()`` if it raises on no rank; otherwise raise on every one."""
-    if comm is None:
-        return action()
-    error: Exception | None = None
-    try:
-        value = action()
-    except Exception as caught:
-        error = caught
-    if comm.allreduce_sum(np.array([float(error is not None)]))[0]:
-        raise_together(comm, error)
-    return value
-
-
-def raise_together(comm: Comm, error: Exception | None) -> NoReturn:
-    """Raise `error` where it happened, and a RankError that quotes the first one elsewhere."""
-    failed = np.flatnonzero(each(comm, float(error is not None)))
-    text = f"{type(error).__name__}: {error}".encode()
-    length = int(each(comm, float(len(text)))[failed[0]])
-    letters = np.zeros(length)
-    if comm.rank == failed[0]:
-        letters[:] = list(text)
-    message = bytes(int(letter) for letter in comm.allreduce_sum(letters)).decode()
-    if error is not None:
-        raise error
-    raise RankError(f"on rank {failed[0]} of {comm.size}: {message}")

@@ -245,20 +245,14 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
     return solve
 
 
-hybrid_tr = _callable("hybrid-tr")
-lsr1_tr = _callable("lsr1-tr")
-lsr1_arc = _callable("lsr1-arc")
-lsr1_ls = _callable("lsr1-ls")
-newton_tr = _callable("newton-tr")
-
-METHODS = {
-    "hybrid-tr": hybrid_tr,
-    "lsr1-tr": lsr1_tr,
-    "lsr1-arc": lsr1_arc,
-    "lsr1-ls": lsr1_ls,
-    "newton-tr": newton_tr,
-}
+METHODS = {name: _callable(name) for name in TABLE}
 """Callables by name, for ``qnsolve.minimize``."""
+
+hybrid_tr = METHODS["hybrid-tr"]
+lsr1_tr = METHODS["lsr1-tr"]
+lsr1_arc = METHODS["lsr1-arc"]
+lsr1_ls = METHODS["lsr1-ls"]
+newton_tr = METHODS["newton-tr"]
 
 
 def _on_all_ranks(

@@ -1,6 +1,6 @@
 """The user's callables behind one door: checked, counted, and given nothing they could damage.
 
-Inside the package x and g are flat vectors of one :class:`~qnsolve.array.VectorSpace`; the user's
+Inside the package x and g are flat vectors of one :class:`~qnsolve.arrays.VectorSpace`; the user's
 callables see x in the shape of their `x0`.  Everything about the call that can be wrong is refused
 here, before the first evaluation where that is possible.
 """

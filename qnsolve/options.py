@@ -457,7 +457,7 @@ class NewtonOptions(RadiusOptions):
     ----------
     norm : {"l2", "adagrad", "rmsprop"} or DiagonalNorm
         Norm of the region; radii are lengths in it.  The second and third follow the gradients at
-        the iterates (:mod:`qnsolve.solvers.adaptive_norm`).  The radius is left as it is when the
+        the iterates (:mod:`qnsolve.solvers.moving_norms`).  The radius is left as it is when the
         norm changes.  Default "l2".
     decay : float, in (0, 1)
         beta in the mean of the squared gradients of "rmsprop".  Default 0.9.

@@ -6,8 +6,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from qnsolve.solvers.loop import Parts
-from qnsolve.solvers.radius import interpolated_radius
 
 import qnsolve
 from qnsolve import methods, options
@@ -15,7 +13,9 @@ from qnsolve.options import TrustRegionOptions
 from qnsolve.problems import woods
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
+from qnsolve.solvers.loop import Parts
 from qnsolve.solvers.matrices import Build
+from qnsolve.solvers.radius import interpolated_radius
 from qnsolve.subproblem import regions
 from qnsolve.subproblem.model import QuadraticModel
 from qnsolve.subproblem.trust_region_l2 import trust_region_l2

@@ -43,7 +43,7 @@ PAGES = {
     "qnsolve.solvers.radius": "Rules for the radius",
     "qnsolve.solvers.weight": "Rules for the weight",
     "qnsolve.solvers.first_step": "First steps",
-    "qnsolve.solvers.adaptive_norm": "Norms that follow the gradients",
+    "qnsolve.solvers.moving_norms": "Norms that follow the gradients",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 

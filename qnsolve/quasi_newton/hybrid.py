@@ -31,7 +31,7 @@ SWEEPS = 5
 """Passes of BFGS over the pairs; more than 5 gain less than 1 % of the evaluations."""
 
 LEAST_COSINE = 1e-10
-"""|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to count as negative curvature."""
+"""|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to count as negative."""
 
 SATISFIED = 1e-12
 """|v| relative to |y| + |Bs| that is rounding error."""

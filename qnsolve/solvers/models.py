@@ -25,7 +25,7 @@ from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
 from qnsolve.questions import Answer, Asking, Multiply, relay
 from qnsolve.solvers.metric import Metric
 from qnsolve.solvers.moving_norms import MovingNorm
-from qnsolve.solvers.reach import Radius, Reach
+from qnsolve.solvers.reach import Reach
 from qnsolve.solvers.start import first_gamma
 from qnsolve.state import Saved, Stateful
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
