@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import array_api_compat
 import numpy as np
 
-from qnsolve.array import Array, VectorSpace
+from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.arrays.user import floating_vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +57,16 @@ class DiagonalNorm:
     d: Array
 
     def __post_init__(self) -> None:
-        if not array_api_compat.is_array_api_obj(self.d):
-            object.__setattr__(self, "d", np.asarray(self.d))
-        xp = array_api_compat.array_namespace(self.d)
-        if not xp.isdtype(self.d.dtype, "real floating"):
-            raise TypeError(f"d must be real floating, got dtype {self.d.dtype}")
-        if self.d.ndim != 1 or self.d.shape[0] == 0:
-            raise ValueError(f"d must have shape (n,) with n >= 1, got {tuple(self.d.shape)}")
+        object.__setattr__(self, "d", floating_vector(self.d, "d"))
+        xp = self.space.xp
         # Both comparisons are false for NaN.
-        if not (float(xp.min(self.d)) > 0.0 and float(xp.max(self.d)) < np.inf):
+        if not bool(xp.all((self.d > 0.0) & (self.d < np.inf))):
             raise ValueError("the entries of d must be positive and finite")
 
     @cached_property
     def space(self) -> VectorSpace:
         """Library, dtype, device and length of the vectors that this norm measures."""
-        return VectorSpace.of(self.d)
+        return space_of(self.d)
 
     @classmethod
     def of_slice(cls, d: Array, space: VectorSpace) -> DiagonalNorm:
@@ -104,17 +99,12 @@ class DiagonalNorm:
     @np.errstate(over="ignore")
     def to_ball(self, s: Array) -> Array:
         """Return p = A^{1/2} s, whose Euclidean norm is ||s||_A."""
-        return self.space.remembered((self._root_key, "*"), s, lambda: self._root * s)
+        return self._root * s
 
     @np.errstate(over="ignore")
     def from_ball(self, p: Array) -> Array:
         """Return s = A^{-1/2} p; of a gradient, the gradient in the variables p."""
-        return self.space.remembered((self._root_key, "/"), p, lambda: p / self._root)
-
-    @cached_property
-    def _root_key(self) -> object:
-        """What stands for A among the things remembered; an id might be given to another norm."""
-        return object()
+        return p / self._root
 
     @cached_property
     def _root(self) -> Array:
