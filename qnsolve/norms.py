@@ -60,7 +60,7 @@ class DiagonalNorm:
         object.__setattr__(self, "d", floating_vector(self.d, "d"))
         xp = self.space.xp
         # Both comparisons are false for NaN.
-        if not (float(xp.min(self.d)) > 0.0 and float(xp.max(self.d)) < np.inf):
+        if not bool(xp.all((self.d > 0.0) & (self.d < np.inf))):
             raise ValueError("the entries of d must be positive and finite")
 
     @cached_property

@@ -63,3 +63,25 @@ def test_frozen():
 def test_wrong_arguments(d, error, message):
     with pytest.raises(error, match=message):
         DiagonalNorm(d)
+
+
+@pytest.mark.parametrize("place", [0, 2500, 4999])
+def test_nan_is_found_in_long_vectors(xp, place):
+    d = np.ones(5000)
+    d[place] = np.nan
+    with pytest.raises(ValueError, match="positive and finite"):
+        DiagonalNorm(xp.asarray(d))
+
+
+def test_nothing_is_remembered(xp):
+    """Neither the vectors that were measured nor what was made of them."""
+    norm = DiagonalNorm(xp.asarray([4.0, 9.0]))
+    s = xp.asarray([2.0, 1.0])
+    norm.norm(s)
+    known, of_the_space = dict(vars(norm)), dict(vars(norm.space))
+    for scale in (1.0, 2.0, 3.0):
+        v = scale * s
+        assert norm.norm(v) == pytest.approx(scale * 5.0, rel=1e-15)
+        assert norm.dual_norm(v) > 0.0
+    assert vars(norm) == known
+    assert vars(norm.space) == of_the_space

@@ -112,6 +112,8 @@ class VectorSpace(ABC):
     def checked(self, v: Any, name: str) -> Array:
         """Return a user's vector in the dtype of this space, or raise TypeError or ValueError."""
         v = array_like(v, self, name, "as the other vectors are")
+        if self.xp.isdtype(v.dtype, "bool"):
+            raise TypeError(f"{name} must hold numbers, got dtype {v.dtype}")
         if tuple(v.shape) != (self.length,):
             raise ValueError(f"{name} must have shape ({self.length},), got {tuple(v.shape)}")
         return self.xp.astype(v, self.dtype, copy=False)

@@ -156,6 +156,8 @@ def test_vectors_of_a_space(xp):
     for other in (x, xp.asarray(np.ones(3)), xp.asarray([1, 1, 1], "int32")):
         v = space.checked(other, "v")
         assert v.dtype == x.dtype and (to_host(v) == 1.0).all()
+    with pytest.raises(TypeError, match="v must hold numbers, got dtype"):
+        space.checked(xp.asarray([True, False, True], "bool"), "v")
     with pytest.raises(ValueError, match=r"v must have shape \(3,\), got \(2,\)"):
         space.checked(xp.asarray(np.ones(2)), "v")
 
