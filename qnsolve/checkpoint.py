@@ -18,10 +18,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, to_host
+from qnsolve.arrays.libraries import is_array
 from qnsolve.norms import DiagonalNorm
 
 VERSION = 3
@@ -198,7 +198,7 @@ def _without_arrays(
         return [
             _without_arrays(item, f"{name}/{i}", arrays, foreign) for i, item in enumerate(value)
         ]
-    if array_api_compat.is_array_api_obj(value) and not isinstance(value, np.generic):
+    if is_array(value) and not isinstance(value, np.generic):
         if isinstance(value, np.ndarray):
             arrays[name] = value
         else:

@@ -152,25 +152,3 @@ def function_or_none(value: Any, name: str) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a callable or None, got {type(value).__name__}")
     return value
-
-
-def vector(value: Any, name: str, *, may_be_empty: bool = False) -> Any:
-    """Return `value`, which must be a real floating array of any library with one axis.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> vector(np.arange(3), "params")
-    Traceback (most recent call last):
-    ...
-    TypeError: params must be real floating, got dtype int64
-    """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; pass a plain one, for masks are not kept")
-    if not array_api_compat.is_array_api_obj(value):
-        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
-    if not array_api_compat.array_namespace(value).isdtype(value.dtype, "real floating"):
-        raise TypeError(f"{name} must be real floating, got dtype {value.dtype}")
-    if value.ndim != 1 or (value.shape[0] == 0 and not may_be_empty):
-        raise ValueError(f"{name} must have shape (n,), n >= 1, got {tuple(value.shape)}")
-    return value

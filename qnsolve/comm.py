@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+
 @runtime_checkable
 class Comm(Protocol):
     """What a solver wants from a group of ranks.

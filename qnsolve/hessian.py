@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import array_api_compat
 import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays.user import array_like
 from qnsolve.objective import Objective
 from qnsolve.points import end_of_step
 from qnsolve.state import Saved, Stateful
@@ -114,22 +114,11 @@ class Hessian(Stateful):
             return (g_there - g) / h
 
     def _checked(self, matrix: Any) -> Any:
-        n, xp = self._objective.n, self._objective.space.xp
-        host = array_api_compat.is_numpy_namespace(xp)
-        if not (host and (scipy.sparse.issparse(matrix) or isinstance(matrix, LinearOperator))):
-            if host:
-                matrix = np.asarray(matrix)
-            elif (
-                not array_api_compat.is_array_api_obj(matrix)
-                or array_api_compat.array_namespace(matrix) is not xp
-            ):
-                raise TypeError(
-                    f"hess must return an array of {xp.__name__}, as x0 is, "
-                    f"got {type(matrix).__name__}"
-                )
-            if not xp.isdtype(matrix.dtype, ("bool", "integral", "real floating")):
-                raise TypeError(f"hess must return real numbers, got dtype {matrix.dtype}")
-            matrix = xp.astype(matrix, self._objective.space.dtype, copy=False)
+        n, space = self._objective.n, self._objective.space
+        sparse = scipy.sparse.issparse(matrix) or isinstance(matrix, LinearOperator)
+        if not (space.on_host and sparse):
+            matrix = array_like(matrix, space, "the Hessian")
+            matrix = space.xp.astype(matrix, space.dtype, copy=False)
         if tuple(matrix.shape) != (n, n):
             raise ValueError(
                 f"hess must return an array of shape ({n}, {n}), got {tuple(matrix.shape)}"

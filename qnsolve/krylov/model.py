@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.arrays.user import floating_vector
 from qnsolve.comm import Comm
 from qnsolve.krylov.products import Operator, Steps, answered
 from qnsolve.norms import DiagonalNorm
@@ -42,19 +42,12 @@ class KrylovModel:
         cls, g: Array, norm: DiagonalNorm | None, term: Term, comm: Comm | None = None
     ) -> KrylovModel:
         """Return the model of a user's arguments, or raise TypeError or ValueError."""
-        if not array_api_compat.is_array_api_obj(g):
-            g = np.asarray(g, dtype=float)
-        xp = array_api_compat.array_namespace(g)
-        if not xp.isdtype(g.dtype, "real floating"):
-            raise TypeError(f"g must be real floating, got dtype {g.dtype}")
-        if g.ndim != 1 or (g.shape[0] == 0 and comm is None):
-            raise ValueError(f"g must have shape (n,) with n >= 1, got {tuple(g.shape)}")
+        g = floating_vector(g, "g", may_be_empty=comm is not None)
         space = space_of(g, comm)
         if not np.isfinite(space.norm_inf(g)):
             raise ValueError("g has entries that are not finite")
         if norm is not None:
-            if comm is not None:
-                norm = DiagonalNorm.of_slice(norm.d, space)
+            norm = DiagonalNorm.of_slice(norm.d, space) if space.sharded else norm
             _check_norm(norm, space)
         operator = Operator(space, norm)
         gradient = operator.scale(g)
@@ -62,7 +55,7 @@ class KrylovModel:
             raise ValueError("g is not finite, or too large, in the variables of the norm")
         if isinstance(term, TrustRegion):
             # No vector of the dtype leaves a larger region.
-            largest = LARGEST_RADIUS * float(xp.finfo(space.dtype).max)
+            largest = LARGEST_RADIUS * float(space.xp.finfo(space.dtype).max)
             term = replace(term, radius=min(term.radius, largest))
         return cls(gradient, operator, term)
 

@@ -6,7 +6,6 @@ import inspect
 from collections import deque
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from scipy.optimize import HessianUpdateStrategy
 from scipy.sparse.linalg import LinearOperator
@@ -311,7 +310,7 @@ class _SymmetricOperator(LinearOperator):
                 "a matrix of qnsolve is wanted, such as LSR1 or ScaledMatrix, got "
                 f"{type(B).__name__}"
             )
-        if not array_api_compat.is_numpy_namespace(space.xp):
+        if not space.on_host:
             raise TypeError(f"a matrix on NumPy vectors is wanted, got one on {space.xp.__name__}")
         self._operand = B
         super().__init__(dtype=np.dtype(space.dtype), shape=(space.size, space.size))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays.user import one_number
 from qnsolve.objective import in_one_crossing
 from qnsolve.stochastic.border import Border
 
@@ -171,18 +170,8 @@ class BatchFunction:
         return v.copy() if isinstance(v, np.ndarray) else self._space.xp.astype(v, v.dtype)
 
 
-def _number(f: Any) -> float:
-    if isinstance(f, Real):
-        return float(f)
-    if not array_api_compat.is_array_api_obj(f):
-        raise TypeError(f"the loss must be one real number, got {type(f).__name__}")
-    if math.prod(f.shape) != 1:
-        raise ValueError(f"the loss must be one number, got shape {tuple(f.shape)}")
-    xp = array_api_compat.array_namespace(f)
-    if not xp.isdtype(f.dtype, ("bool", "integral", "real floating")):
-        raise TypeError(f"the loss must be real, got dtype {f.dtype}")
-    value = f.detach() if array_api_compat.is_torch_array(f) else f
-    return float(xp.reshape(value, ()))
+def _number(f: Any) -> Any:
+    return one_number(f, "the loss", "the loss must be one real number")
 
 
 def _pair(values: Any) -> tuple[Any, Array]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import array_api_compat
 import numpy as np
 
 from qnsolve.arrays import Array
+from qnsolve.arrays.libraries import is_array, take
 from qnsolve.checks import flag, integer
 
 
@@ -62,7 +62,7 @@ class MiniBatches:
     def __init__(
         self, *arrays: Array, batch_size: int, seed: int = 0, shuffle: bool = True
     ) -> None:
-        if not arrays or not all(array_api_compat.is_array_api_obj(a) for a in arrays):
+        if not arrays or not all(is_array(a) for a in arrays):
             raise TypeError("MiniBatches needs at least one array, and nothing but arrays")
         sizes = {a.shape[0] if a.ndim else 0 for a in arrays}
         if len(sizes) > 1:
@@ -86,13 +86,13 @@ class MiniBatches:
         """Return one batch."""
         first = number * self.batch_size
         rows = self.order(epoch)[first : first + self.batch_size]
-        return tuple(_rows(a, rows) for a in self.arrays)
+        return tuple(take(a, rows) for a in self.arrays)
 
     def whole(self) -> Iterator[tuple[float, tuple[Array, ...]]]:
         """Iterate over all samples in batches, the last one smaller, with their sizes."""
         for first in range(0, self.samples, self.batch_size):
             rows = np.arange(first, min(first + self.batch_size, self.samples))
-            yield float(len(rows)), tuple(_rows(a, rows) for a in self.arrays)
+            yield float(len(rows)), tuple(take(a, rows) for a in self.arrays)
 
     def resized(self, batch_size: int) -> MiniBatches:
         """Return the same samples, in the same orders, in batches of another size."""
@@ -237,13 +237,3 @@ def stream_of(batches: Any) -> ResumableBatches | StreamedBatches:
     if len(source) == 0:
         raise ValueError("batches is empty")
     return ResumableBatches(source)
-
-
-def _rows(a: Array, rows: np.ndarray) -> Array:
-    """Return the samples `rows` of `a`."""
-    if isinstance(a, np.ndarray):
-        return a[rows]
-    xp = array_api_compat.array_namespace(a)
-    sharded = array_api_compat.is_jax_array(a) or array_api_compat.is_dask_array(a)
-    placement = {} if sharded else {"device": array_api_compat.device(a)}
-    return xp.take(a, xp.asarray(rows, **placement), axis=0)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import array_api_compat
-import numpy as np
-
 from qnsolve.arrays import Array
+from qnsolve.arrays.libraries import as_numpy, detached, from_numpy_like
 from qnsolve.norms import DiagonalNorm
-
-SHARED = ("float32", "float64")
-"""Dtypes, by the ends of their names, that NumPy has too."""
 
 REMEMBERED = 4
 """Points of which the user's array is kept: both ends of a step, and those of differences."""
@@ -41,17 +35,12 @@ class Border:
     """
 
     def __init__(self, like: Array | None = None) -> None:
-        self._export = None if like is None else _export_of(like)
+        self._export = None if like is None else from_numpy_like(like)
         self._exported: list[tuple[Array, Array]] = []
 
     def inside(self, a: Any) -> Any:
         """Return what the user's callable gave as an array to compute with."""
-        if self._export is None:
-            return a.detach() if array_api_compat.is_torch_array(a) else a
-        if array_api_compat.is_torch_array(a):
-            # From another device it would have to be copied; it is an error of the callable's.
-            return a.detach().numpy()
-        return np.asarray(a) if array_api_compat.is_jax_array(a) else a
+        return detached(a) if self._export is None else as_numpy(a)
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options of a run with a DiagonalNorm, if any, on this side."""
@@ -70,18 +59,3 @@ class Border:
         exported = self._export(x)
         self._exported = [*self._exported[1 - REMEMBERED :], (x, exported)]
         return exported
-
-
-def _export_of(like: Array) -> Callable[[np.ndarray], Array] | None:
-    """Return the function that makes a NumPy array one like `like`, where that shares memory."""
-    if not str(like.dtype).endswith(SHARED):
-        return None
-    if array_api_compat.is_torch_array(like) and str(like.device) == "cpu":
-        import torch
-
-        return torch.from_numpy
-    if array_api_compat.is_jax_array(like) and {d.platform for d in like.devices()} == {"cpu"}:
-        import jax
-
-        return jax.numpy.asarray if len(like.devices()) == 1 else None
-    return None

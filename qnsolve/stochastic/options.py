@@ -54,8 +54,8 @@ class StepOptions(Options):
         sees too, so that a step takes two gradients of a batch (Berahas, Nocedal and Takac 2016);
         or both, which takes three.  A line search sees both in any case.  Default "new".
     norm : {"l2", "adagrad", "rmsprop", "adam"} or DiagonalNorm
-        Norm in which a step is short (:class:`qnsolve.solvers.moving_norms.SecondMoments`); the last
-        three follow the gradients.  Default "adam".
+        Norm in which a step is short; the last three follow the gradients
+        (:class:`qnsolve.solvers.moving_norms.SecondMoments`).  Default "adam".
     decay : float, in (0, 1)
         beta of "rmsprop" and "adam".  Default 0.9; 0.99 was a little behind.
     epsilon : float, > 0

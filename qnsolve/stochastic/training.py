@@ -10,11 +10,11 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-import array_api_compat
-import numpy as np
-
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
+from qnsolve.arrays.libraries import is_array, namespace_of
+from qnsolve.arrays.user import floating_vector, require_finite
 from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
+from qnsolve.checks import at_least, function, function_or_none
 from qnsolve.comm import Comm, as_comm
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import (
@@ -198,9 +198,9 @@ def train(
     comm = None if comm is None else as_comm(comm)
     solver = make_solver(method, **options)
     stream = agreed(comm, lambda: stream_of(batches))
-    named = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
-    counts = {"epochs": (epochs, 0), "checkpoint_every": (checkpoint_every, 1)}
-    agreed(comm, lambda: _check_arguments({"loss_and_grad": loss_and_grad, **named}, counts))
+    required = {"loss_and_grad": loss_and_grad}
+    optional = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
+    agreed(comm, lambda: _check_arguments(required, optional, epochs, checkpoint_every))
     if hessp is not None and method != "newton-tr":
         message = f"Method {method} does not use Hessian information (hessp)."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -300,17 +300,9 @@ def _progress_bar(progress: bool | None, epochs: int) -> _NoBar | _Bar:
 
 def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
     def checked() -> Border:
-        if isinstance(params, np.ma.MaskedArray):
-            raise TypeError("params is a masked array; pass a plain one, for masks are not kept")
-        if not array_api_compat.is_array_api_obj(params):
+        if not is_array(params):
             raise TypeError(f"params must be an array, got {type(params).__name__}")
-        xp = array_api_compat.array_namespace(params)
-        if not xp.isdtype(params.dtype, "real floating"):
-            raise TypeError(f"params must be real floating, got dtype {params.dtype}")
-        if params.ndim != 1 or (params.shape[0] == 0 and comm is None):
-            raise ValueError(f"params must have shape (n,), n >= 1, got {tuple(params.shape)}")
-        if not bool(xp.all(xp.isfinite(params))):
-            raise ValueError("params has NaN or infinite entries; start from a finite point")
+        require_finite(floating_vector(params, "params", may_be_empty=comm is not None), "params")
         return Border(params)
 
     border = agreed(comm, checked)
@@ -332,18 +324,15 @@ def _check_ranks(
         raise ValueError("checkpoint is not supported with comm; keep params by a callback")
 
 
-def _check_arguments(callables: dict[str, Any], counts: dict[str, tuple[Any, int]]) -> None:
-    """Check callables, of which all but the first may be None, and numbers with their least."""
-    for position, (name, value) in enumerate(callables.items()):
-        if not callable(value) and not (position and value is None):
-            raise TypeError(f"{name} must be callable, got {type(value).__name__}")
-    for name, (value, least) in counts.items():
-        if name == "checkpoint_every" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+def _check_arguments(
+    required: dict[str, Any], optional: dict[str, Any], epochs: Any, every: Any
+) -> None:
+    for name, value in required.items():
+        function(value, name)
+    for name, value in optional.items():
+        function_or_none(value, name)
+    at_least(0)(epochs, "epochs")
+    at_least(1).or_none()(every, "checkpoint_every")
 
 
 def _check_batches(
@@ -372,6 +361,6 @@ def _identity(
         "options": {name: in_words(value) for name, value in values.items()},
         "n": params.shape[0],
         "dtype": str(params.dtype),
-        "library": array_api_compat.array_namespace(params).__name__,
+        "library": namespace_of(params).__name__,
         "batches": stream.describe(),
     }

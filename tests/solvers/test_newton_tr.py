@@ -236,7 +236,7 @@ def test_refused_before_the_first_evaluation(kwargs, error, words):
     [
         ({"hess": lambda x: np.eye(4)}, ValueError, r"hess must return .* \(5, 5\), got \(4, 4\)"),
         ({"hess": lambda x: scipy.sparse.eye_array(4)}, ValueError, r"\(5, 5\), got \(4, 4\)"),
-        ({"hess": lambda x: 1j * np.eye(5)}, TypeError, "hess must return real numbers"),
+        ({"hess": lambda x: 1j * np.eye(5)}, TypeError, "the Hessian is complex"),
         ({"hessp": lambda x, p: p[:4]}, ValueError, "the product of hessp has shape"),
         ({"hessp": lambda x, p: 1j * p}, TypeError, "the product of hessp is complex"),
     ],
