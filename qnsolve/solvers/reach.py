@@ -19,6 +19,7 @@ from qnsolve.solvers.weight import (
 )
 from qnsolve.state import Saved, Stateful
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
+from qnsolve.subproblem.regions import Regularisation, TrustRegion
 from qnsolve.subproblem.types import SubproblemStatus
 
 NON_FINITE_SHRINK = 0.1
@@ -94,7 +95,7 @@ class Radius(Stateful):
 
     def minimise(self, model: QuadraticModel) -> SubproblemResult:
         """Return the minimiser of the model in the region."""
-        return model.trust_region(self.size, self._norm)
+        return model.minimise(TrustRegion(self.size, self._norm))
 
     def adapt(self, outcome: Outcome, trial: Any) -> None:
         """Change the radius after a trial step."""
@@ -187,7 +188,7 @@ class Weight(Stateful):
         """Minimise the regularised model; raise the weight until the step is within the limit."""
         weight, limit = self.size, self.limit()
         while True:
-            trial = model.regularised(weight, self._norm)
+            trial = model.minimise(Regularisation(weight, self._norm))
             unbounded = trial.status is SubproblemStatus.UNBOUNDED
             if (trial.length <= limit and not unbounded) or weight >= LARGEST:
                 return trial
