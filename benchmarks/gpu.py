@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import qnsolve.array
 
 import qnsolve
+import qnsolve.arrays.device
 from qnsolve.arrays import space_of, to_host
 
 METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr")
@@ -170,11 +170,11 @@ class Crossings:
                 self.largest = max(self.largest, host.nbytes)
             return host
 
-        qnsolve.array.to_host = counted
+        qnsolve.arrays.device.to_host = counted
         return self
 
     def __exit__(self, *_: Any) -> None:
-        qnsolve.array.to_host = to_host
+        qnsolve.arrays.device.to_host = to_host
 
 
 def difference_to_numpy(library: Library, n: int, dtype: str, method: str, memory: int) -> float:

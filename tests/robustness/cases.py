@@ -10,6 +10,7 @@ import array_api_compat
 import numpy as np
 
 import qnsolve
+from qnsolve.arrays import to_host
 from qnsolve.interface import METHODS as CALLABLES
 
 METHODS = list(CALLABLES)
@@ -74,4 +75,4 @@ def put(value: float, where: str) -> Callable:
 
 
 def to_numpy(a) -> np.ndarray:
-    return qnsolve.array.to_host(a)
+    return to_host(a)
