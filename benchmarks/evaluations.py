@@ -57,8 +57,8 @@ def solver_named(text: str, memory: int | None, gtol: float) -> Solver:
     if isinstance(preset, presets.Preset):
         method, options = preset.method, dict(preset)
     else:
-        method, options = name, {"memory": memory or MEMORY}
-    if memory is not None:
+        method, options = name, {} if name == "newton-tr" else {"memory": memory or MEMORY}
+    if memory is not None and method != "newton-tr":
         options["memory"] = memory
     options |= dict(_option(item) for item in given)
     options |= {"gtol": gtol, "maxiter": BUDGET, "maxfev": BUDGET}

@@ -84,7 +84,8 @@ def solve(solver: str, problem: Problem, memory: int, gtol: float) -> Outcome:
             fun, problem.x0, jac=True, method="L-BFGS-B", options=options
         )
     else:
-        options = {**common, "memory": memory, "maxfev": BUDGET}
+        pairs = {} if solver == "newton-tr" else {"memory": memory}
+        options = {**common, **pairs, "maxfev": BUDGET}
         result = qnsolve.minimize(fun, problem.x0, jac=True, method=solver, options=options)
     seconds = time.process_time() - start
     return Outcome(calls, seconds, float(result.fun), float(np.abs(result.jac).max()) <= gtol)

@@ -62,7 +62,13 @@ def main() -> None:
     own = peak(lambda: objective(x0)) / vector
     common = {"maxiter": args.iterations, "gtol": 0.0}
     runs: dict[str, tuple[Callable[..., OptimizeResult], dict[str, Any]]] = {
-        **{method: (partial(qnsolve.minimize, method=method), {"memory": m}) for method in METHODS},
+        **{
+            method: (
+                partial(qnsolve.minimize, method=method),
+                {} if method == "newton-tr" else {"memory": m},
+            )
+            for method in METHODS
+        },
         "lsr1-tr on PsiLSR1": (
             partial(qnsolve.minimize, method="lsr1-tr"),
             {"memory": m, "matrix": build_psi},

@@ -80,7 +80,8 @@ def ours(name: str) -> Solver:
     method, chosen = METHODS[name]
 
     def solve(fun: Quadratic, x0: np.ndarray, memory: int, iterations: int) -> int:
-        options = {"memory": memory, "maxiter": iterations, "gtol": 0.0, **chosen}
+        pairs = {} if method == "newton-tr" else {"memory": memory}
+        options = {**pairs, "maxiter": iterations, "gtol": 0.0, **chosen}
         return qnsolve.minimize(fun, x0, jac=True, method=method, options=options).nit
 
     return solve

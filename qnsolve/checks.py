@@ -91,6 +91,7 @@ class Number:
 
 
 NOT_NEGATIVE = Number("a number >= 0", lambda value: value >= 0)
+NOT_NEGATIVE_FINITE = Number("a finite number >= 0", lambda value: 0 <= value < math.inf)
 POSITIVE = Number("a number > 0", lambda value: value > 0)
 POSITIVE_FINITE = Number("a finite number > 0", lambda value: 0 < value < math.inf)
 ONE_OR_MORE = Number("a finite number >= 1", lambda value: 1 <= value < math.inf)

@@ -24,7 +24,8 @@ def solve(method, killed_at=None, **options):
             os.kill(os.getpid(), signal.SIGKILL)
         return problem.fun(x)
 
-    options = {"history": True, "memory": 5, **options}
+    pairs = {} if method == "newton-tr" else {"memory": 5}
+    options = {"history": True, **pairs, **options}
     return qnsolve.minimize(fun, problem.x0, jac=True, method=method, options=options)
 
 

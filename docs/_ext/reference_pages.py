@@ -31,6 +31,7 @@ PAGES = {
     "qnsolve.stochastic": "Training on batches",
     "qnsolve.stochastic.options": "Options of training",
     "qnsolve.stochastic.presets": "Presets of training",
+    "qnsolve.stochastic.loss": "What a loss may have",
     "qnsolve.stochastic.torch_adapter": "PyTorch modules",
     "qnsolve.stochastic.torch_optim": "PyTorch optimisers",
     "qnsolve.stochastic.jax_adapter": "JAX functions",
@@ -52,6 +53,7 @@ FEWER = {
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],
+    "qnsolve.stochastic.loss": ["Loss"],
     "qnsolve.stochastic.torch_optim": ["QuasiNewton"],
 }
 """The names to show of modules that have no ``__all__`` and more than is for users."""

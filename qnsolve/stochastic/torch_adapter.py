@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +9,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from qnsolve.checks import NOT_NEGATIVE_FINITE, at_least
 from qnsolve.stochastic.torch_optim import check_alike
+
+DROPOUT = {
+    torch.nn.modules.dropout._DropoutNd: "p",
+    torch.nn.RNNBase: "dropout",
+    torch.nn.MultiheadAttention: "dropout",
+}
+"""Layers that may drop out, and what their rate is called."""
 
 
 class ModuleLoss:
@@ -76,21 +83,19 @@ class ModuleLoss:
             raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
         if not callable(loss):
             raise TypeError(f"loss must be callable, got {type(loss).__name__}")
-        if not 0.0 <= weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be a finite number >= 0, got {weight_decay!r}")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk must be at least 1, got {chunk!r}")
         for name, layer in module.named_modules():
-            random = isinstance(layer, torch.nn.modules.dropout._DropoutNd)
-            if random and layer.training and layer.p > 0.0:
+            rates = [
+                getattr(layer, rate) for kind, rate in DROPOUT.items() if isinstance(layer, kind)
+            ]
+            if layer.training and any(rates):
                 raise ValueError(
-                    f"dropout is active in {name or 'the module'}; set its p to 0 or call eval(), "
-                    "as both ends of a step must see the same function"
+                    f"dropout is active in {name or 'the module'}; set its rate to 0 or call "
+                    "eval(), as both ends of a step must see the same function"
                 )
         self.module = module
         self._loss = loss
-        self._weight_decay = float(weight_decay)
-        self._chunk = chunk
+        self._weight_decay = NOT_NEGATIVE_FINITE(weight_decay, "weight_decay")
+        self._chunk = at_least(1).or_none()(chunk, "chunk")
         named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         check_alike(list(named.values()))
         self._names = list(named)

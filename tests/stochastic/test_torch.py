@@ -178,6 +178,12 @@ def test_what_modules_are_refused():
     with pytest.raises(ValueError, match="dropout is active in 1"):
         ModuleLoss(dropout, half_squares)
     ModuleLoss(dropout.eval(), half_squares)
+    with pytest.raises(ValueError, match="dropout is active in lstm"):
+        ModuleLoss(Recurrent(), half_squares)
+    ModuleLoss(Recurrent().eval(), half_squares)
+    for wrong, error in (({"weight_decay": -1.0}, ValueError), ({"chunk": 0.5}, TypeError)):
+        with pytest.raises(error, match=f"{next(iter(wrong))} must be"):
+            ModuleLoss(net(), half_squares, **wrong)
     with pytest.raises(ValueError, match="requires_grad"):
         ModuleLoss(torch.nn.Tanh(), half_squares)
     mixed = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Linear(1, 1).double())
