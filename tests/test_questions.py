@@ -43,9 +43,7 @@ def test_answers_by_hand_give_the_run_of_minimize(name):
         return Answer(float(f), g.copy(), numbers)
 
     result = drive(loop, answer)
-    expected = qnsolve.minimize(
-        PROBLEM.fun, PROBLEM.x0, jac=True, method=name, options={**OPTIONS}
-    )
+    expected = qnsolve.minimize(PROBLEM.fun, PROBLEM.x0, jac=True, method=name, options={**OPTIONS})
     assert result.nit == expected.nit > 5
     np.testing.assert_array_equal(result.x, expected.x)
 

@@ -13,6 +13,7 @@ from qnsolve.arrays import Array, VectorSpace
 from qnsolve.arrays.user import one_number
 from qnsolve.objective import in_one_crossing
 from qnsolve.stochastic.border import Border
+from qnsolve.stochastic.loss import as_loss
 
 LossAndGrad = Callable[[Array, Any], tuple[Any, Array]]
 """``loss_and_grad(params, batch) -> (loss, gradient)``."""
@@ -39,7 +40,7 @@ class BatchFunction:
     Parameters
     ----------
     loss_and_grad : callable
-        Where it has an attribute `value`, ``value(params, batch)`` is used for a loss alone.
+        With what :class:`qnsolve.stochastic.loss.Loss` describes.
     space : VectorSpace
         Of the parameters.
     overlap : bool
@@ -51,6 +52,7 @@ class BatchFunction:
 
     Attributes
     ----------
+    loss : Loss
     gradients, products, values : int
         Batches for which a gradient, a product with the Hessian, or a loss alone has been asked
         for.
@@ -64,7 +66,7 @@ class BatchFunction:
         hessp: Callable[[Array, Array, Any], Array] | None = None,
         border: Border | None = None,
     ) -> None:
-        self.loss_and_grad = loss_and_grad
+        self.loss = as_loss(loss_and_grad)
         self._space = space
         self._overlap = overlap
         self._hessp = hessp
@@ -97,7 +99,7 @@ class BatchFunction:
 
     def value(self, x: Array, batch: Any) -> float:
         """Return the loss on any batch."""
-        alone = getattr(self.loss_and_grad, "value", None)
+        alone = self.loss.value
         if alone is None:
             return self._evaluated(x, batch)[0]
         self.values += 1
@@ -142,7 +144,7 @@ class BatchFunction:
         self.gradients += 1
 
         def evaluate() -> tuple[float, Array | None]:
-            f, g = _pair(self.loss_and_grad(self._border.outside(x), batch))
+            f, g = _pair(self.loss(self._border.outside(x), batch))
             return _number(f), self._own(g, "the gradient")
 
         answer = in_one_crossing(self._space, evaluate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from qnsolve.array import Array
+from qnsolve.arrays import Array
 
 
 @runtime_checkable

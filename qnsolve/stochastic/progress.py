@@ -134,8 +134,7 @@ class Training:
     ) -> None:
         self._solver, self._function, self._stream = solver, function, stream
         self._space, self._border = space, border
-        self._loss = function.loss_and_grad
-        self._moved = getattr(self._loss, "moved", None)
+        self._loss = function.loss
         options = solver.options
         self._measured = function.newest if options.overlap and options.measure == "new" else None
         self.state = solver.init(x, space)
@@ -156,8 +155,8 @@ class Training:
         function, x = self._function, self.state.x
         function.advance(batch)
         self.state, info = self._solver.step(self.state, function, function.product, self._measured)
-        if self._moved is not None and self.state.x is not x:
-            self._moved(self._border.outside(self.state.x))
+        if self.state.x is not x:
+            self._loss.moved(self._border.outside(self.state.x))
         self.number += 1
         self.steps += 1
         self._infos.append(info)
@@ -169,13 +168,12 @@ class Training:
         if self.number or not self.pivot.due(self.epoch):
             return
         loss = self._loss_on_all(self.state.x)
-        kept = self._loss.snapshot() if hasattr(self._loss, "snapshot") else {}
+        kept = dict(self._loss.snapshot())
         undone = self.pivot.check(self.epoch, loss, self.state.x, kept, self._stream.batch_size)
         if not undone:
             return
         self.state.x = self.pivot.x
-        if hasattr(self._loss, "restore"):
-            self._loss.restore(self.pivot.kept)
+        self._loss.restore(self.pivot.kept)
         self._set_batch_size(self.pivot.larger(self._stream))
 
     @property
@@ -227,7 +225,7 @@ class Training:
             "history": self._history(),
             "function": self._function.snapshot(self.state.x),
             "state": self.state.snapshot(),
-            "loss": self._loss.snapshot() if hasattr(self._loss, "snapshot") else {},
+            "loss": dict(self._loss.snapshot()),
             "pivot": self.pivot.snapshot(),
             "batch_size": self._stream.batch_size,
             "paid": [self._paid, self._cost_paid],
@@ -250,8 +248,7 @@ class Training:
         self._infos = [StepInfo(*row) for row in zip(*(history[n] for n in names), strict=True)]
         counts = (history[name] for name in COUNTS)
         self._counts = list(zip(*counts, strict=True))
-        if hasattr(self._loss, "restore"):
-            self._loss.restore(saved["loss"])
+        self._loss.restore(saved["loss"])
 
     @property
     def _cost(self) -> float:

@@ -196,7 +196,7 @@ def train(
     """
     # 1. Arguments.
     comm = None if comm is None else as_comm(comm)
-    solver = make_solver(method, **options)
+    make_solver(method, **options)  # refuses what is wrong with them
     stream = agreed(comm, lambda: stream_of(batches))
     required = {"loss_and_grad": loss_and_grad}
     optional = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
@@ -205,6 +205,7 @@ def train(
         message = f"Method {method} does not use Hessian information (hessp)."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     border, space = _space_of(params, comm)
+    solver = make_solver(method, **border.options(options))
     if space.sharded:
         _check_ranks(space, stream, checkpoint)
     space.agreed(lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every))
