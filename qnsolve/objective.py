@@ -237,7 +237,7 @@ class Objective(Stateful):
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
         if type(self.x0) is type(g) is np.ndarray and (g.dtype, g.shape) == self._like_x:
             return g.flatten()  # always a copy; what follows would find nothing to object to
-        if not self._warned and is_narrow_jax(g, self.space):
+        if not self._warned and self.space.on_host and is_narrow_jax(g, self.space):
             self._warned = True
             message = f"{NARROW_JAX}: x has float64, {name} float32; it has 7 digits"
             warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qnsolve
-from qnsolve.arrays import set_row
+from qnsolve.arrays import space_of
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -19,9 +19,10 @@ jax.config.update("jax_enable_x64", True)
 
 def test_rows_are_written_into_the_old_block():
     block = jnp.zeros((4, 100))
+    space = space_of(block[0, :])
     place = block.unsafe_buffer_pointer()
     for i in (2, 0):
-        old, block = block, set_row(block, i, jnp.full(100, float(i + 1)))
+        old, block = block, space.set_row(block, i, jnp.full(100, float(i + 1)))
         assert old.is_deleted()
         assert block.unsafe_buffer_pointer() == place
     np.testing.assert_array_equal(np.asarray(block)[:, 0], [1.0, 0.0, 3.0, 0.0])

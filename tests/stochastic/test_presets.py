@@ -28,7 +28,7 @@ def test_lowers_the_loss(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_names_options_of_its_method(name):
     preset = PRESETS[name]
-    assert set(preset) <= {option.name for option in fields(METHODS[preset.method])}
+    assert set(preset) <= {option.name for option in fields(METHODS[preset.method][0])}
 
 
 def test_first_step_of_algorithm_1_has_the_length_of_the_gradient():

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qnsolve.subproblem.duality import cubic_bound, trust_region_bound
 
 from qnsolve import (
     LSR1,
@@ -23,6 +22,7 @@ from qnsolve import (
 )
 from qnsolve.subproblem.regions import Regularisation, TrustRegion
 from qnsolve.subproblem.types import ReducedProblem
+from tests.oracles.duality import cubic_bound, trust_region_bound
 from tests.strategies import log_uniform, radii, seeds, spectral_cases, weights
 from tests.tolerances import EPS
 
