@@ -60,7 +60,7 @@ def minimize_newton(
     run = Run(objective, options, callback)
     x, f, g = run.start()
     if not all_finite(f, space.norm(g)):
-        size = {"n_pairs": 0, "radius": options.initial_radius, "nhev": 0}
+        size = {"n_pairs": 0, "radius": math.nan, "nhev": 0}
         return run.result(Status.NON_FINITE_START, x, f, g, **size)
     at = Iterate(x, f, f, NewtonModel(g, hessian, options, metric))
     del x, g  # the iterate owns them from here: a name kept would keep a vector of length n
