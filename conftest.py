@@ -18,6 +18,8 @@ otherwise."""
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Divide the suite; files that are named run in this process, as does a debugger."""
     option, whole = config.option, config.args_source is config.ArgsSource.TESTPATHS
+    # A process among which the suite is divided must not divide it again.
+    whole = whole and "PYTEST_XDIST_WORKER" not in os.environ
     if whole and getattr(option, "numprocesses", 0) is None and not option.usepdb:
         option.numprocesses = min(PROCESSES, os.cpu_count() or 1)
         # Tests take from milliseconds to seconds: who is done takes from the other.
