@@ -1,4 +1,4 @@
-"""What pytest is told before it begins: threads, processes, and modules that are not looked into."""
+"""What pytest is told before it begins: threads, processes, and modules to leave out."""
 
 import os
 from importlib.util import find_spec

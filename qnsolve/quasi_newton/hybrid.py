@@ -30,7 +30,7 @@ SWEEPS = 5
 """Passes of BFGS over the pairs; more than 5 gain less than 1 % of the evaluations."""
 
 LEAST_COSINE = 1e-10
-"""|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to be one of negative curvature."""
+"""|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to count as negative."""
 
 RE_APPLIED = 3
 """Newest pairs that SR1 is applied to above dimension SMALL."""
