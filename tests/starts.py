@@ -11,8 +11,8 @@ import numpy as np
 
 
 def an_ulp_apart(x0: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """Yield `count` points: `x0`, then points next to it in every coordinate."""
+    """Yield `count` points: `x0`, then points an ulp from it, or of 1, in every coordinate."""
     yield x0
+    ulp = np.spacing(np.maximum(np.abs(x0), 1.0))
     for seed in range(1, count):
-        side = np.random.default_rng(seed).choice([-np.inf, np.inf], x0.shape)
-        yield np.nextafter(x0, side.astype(x0.dtype))
+        yield x0 + ulp * np.random.default_rng(seed).choice([-1, 1], x0.shape)

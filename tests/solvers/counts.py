@@ -1,8 +1,8 @@
 """Evaluation counts of the five methods, and the table of what they were: what may not get worse.
 
 One count says little where a rounding error may change the path: the median of several starts an
-ulp apart is judged.  The problems are those of many whose medians were within 8 % of each other on
-the processor kernels SkylakeX, Sandybridge and Nehalem of OpenBLAS.
+ulp apart is judged.  The problems are those of many whose medians were within 9 % of each other on
+the kernels SkylakeX, Haswell, Sandybridge, Nehalem and Prescott of OpenBLAS.
 """
 
 from __future__ import annotations

