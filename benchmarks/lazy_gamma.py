@@ -20,21 +20,18 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
-from qnsolve.solvers.trust_region import minimize_trust_region
 
 import qnsolve
 from benchmarks.profiling import Objective, table
 from benchmarks.profiling.cutest import cutest
 from benchmarks.profiling.problem_sets import read_list
 from qnsolve.arrays import Array
-from qnsolve.methods import SOLVERS
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.factored import Judgement
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -124,15 +121,19 @@ def evaluations(objective: Objective, variant: str, budget: int, seconds: float)
             raise StopIteration
 
     Counting.changes = 0
-    loop = partial(minimize_trust_region, build_matrix=Build(matrix))
-    SOLVERS["lsr1-tr"] = replace(SOLVERS["lsr1-tr"], run=loop)
     result = qnsolve.minimize(
         objective.fun,
         objective.x0,
         jac=objective.grad,
         method="lsr1-tr",
         callback=watch,
-        options={"gamma": rule(), "maxfev": budget, "maxiter": budget, "gtol": 1e-5},
+        options={
+            "matrix": Build(matrix),
+            "gamma": rule(),
+            "maxfev": budget,
+            "maxiter": budget,
+            "gtol": 1e-5,
+        },
     )
     return (result.nfev if result.success else 0), Counting.changes
 

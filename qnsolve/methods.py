@@ -198,7 +198,6 @@ HESSIAN_USED = """``hess(x, *args)``, of shape (n, n): an array or, for NumPy, a
 
 def _callable(name: str) -> Callable[..., OptimizeResult]:
     """Return the method of that name as a callable with its own name and docstring."""
-    method = TABLE[name]
 
     def solve(
         fun: Callable[..., Any],
@@ -214,6 +213,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         comm: Any = None,
         **options: Any,
     ) -> OptimizeResult:
+        method = TABLE[name]
         _refuse_restrictions(name, bounds, constraints)
         comm = None if comm is None else as_comm(comm)
         objective = Objective(fun, x0, args, jac, comm)
@@ -235,6 +235,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             _print_summary(result)
         return result
 
+    method = TABLE[name]
     solve.__name__ = solve.__qualname__ = name.replace("-", "_")
     solve.__doc__ = DOCSTRING.format(
         name=solve.__name__,

@@ -24,7 +24,7 @@ class Stateful:
     Examples
     --------
     >>> class Region(Stateful):
-    ...     radius: "Saved[float]"
+    ...     radius: Saved[float]
     ...     def __init__(self, radius):
     ...         self.radius, self.tried = radius, 0
     >>> a, b = Region(1.0), Region(2.0)

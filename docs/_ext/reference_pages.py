@@ -247,7 +247,7 @@ def statuses_page() -> str:
 
 
 def options_page() -> str:
-    from qnsolve.methods import SOLVERS
+    from qnsolve.methods import TABLE
 
     text = title("Options of the methods")
     text += (
@@ -257,7 +257,7 @@ def options_page() -> str:
     )
     meanings: dict[str, str] = {}
     defaults: dict[str, dict[str, str]] = {}
-    for method, solver in SOLVERS.items():
+    for method, solver in TABLE.items():
         for kind in reversed(solver.options.__mro__):
             for parameter in NumpyDocString(inspect.getdoc(kind) or "")["Parameters"]:
                 words = " ".join(line.strip() for line in parameter.desc)
@@ -275,7 +275,7 @@ def options_page() -> str:
     rows = []
     for key, by_method in defaults.items():
         values = set(by_method.values())
-        everywhere = len(by_method) == len(SOLVERS)
+        everywhere = len(by_method) == len(TABLE)
         if len(values) == 1:
             taken = "all" if everywhere else ", ".join(by_method)
             cell = f"``{values.pop()}``\n\n{taken}"

@@ -65,13 +65,13 @@ class Run(Stateful):
         self.options = options
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps)
-        self._callables, self._callback = callables, callback
+        self.callables, self.callback = callables, callback
         self._history = []
         self._checkpoint = checkpoint_of(callables, options)
 
     @property
     def space(self) -> VectorSpace:
-        return self._callables.space
+        return self.callables.space
 
     def start(self, measure: Callable[[Array], End]) -> Asking[End]:
         """Return the point to begin with, x0 or that of the checkpoint, with f, g and its norms.
@@ -84,7 +84,7 @@ class Run(Stateful):
             end, f, g = measure(at["x"]), at["f"], at["model"]["gradient"]
             numbers = self.space.reduce(end.request(g))
             return end.answered(Answer(f, g, numbers))
-        end = measure(self._callables.x0)
+        end = measure(self.callables.x0)
         end = end.answered((yield Evaluate(end.x, end.request, at_start=True)))
         self.stopping.start_at(end.f)
         return end
@@ -98,7 +98,7 @@ class Run(Stateful):
             All but what changes while a trial is evaluated, which this run knows; `at` among them:
             the iterate.
         """
-        self._checkpoint.watch(parts, {"run": self, "callables": self._callables})
+        self._checkpoint.watch(parts, {"run": self, "callables": self.callables})
 
     def iteration(self) -> AbstractContextManager[None]:
         """Return the context of an iteration, in which no exception loses what was computed."""
@@ -113,7 +113,7 @@ class Run(Stateful):
         stopping = self.stopping
         # The clocks of several ranks differ; what they do must not.
         late = stopping.limited_in_time and self.space.any(stopping.late)
-        return stopping.reason(largest_slope, self.nit, self._callables.nfev, late)
+        return stopping.reason(largest_slope, self.nit, self.callables.nfev, late)
 
     def after_step(
         self, x: Array, f: float, g: Array, accepted: bool, record: dict[str, Any]
@@ -125,11 +125,11 @@ class Run(Stateful):
             self._history.append({**self.counts(), "fun": f, "accepted": accepted, **record})
         if math.isfinite(f) and math.isfinite(record["gnorm"]):
             self._checkpoint.note()
-        if self._callback is None:
+        if self.callback is None:
             return None
-        shaped = self._callables.shaped
+        shaped = self.callables.shaped
         intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self.counts(), **record)
-        return Status.CALLBACK_STOP if self._callback(intermediate) else None
+        return Status.CALLBACK_STOP if self.callback(intermediate) else None
 
     def restart(self, status: Status | None, f: float, g_norm: float, n_pairs: int) -> bool:
         """Tell whether a run that is stuck shall forget its pairs, which may be why, and go on."""
@@ -153,4 +153,4 @@ class Run(Stateful):
 
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""
-        return {"nit": self.nit, **self._callables.counts()}
+        return {"nit": self.nit, **self.callables.counts()}
