@@ -24,7 +24,7 @@ from qnsolve.arrays import Array, VectorSpace, to_host
 from qnsolve.arrays.libraries import is_array
 from qnsolve.norms import DiagonalNorm
 
-VERSION = 3
+VERSION = 4
 """Of the format; a file of another one is refused."""
 
 _TEXT = "checkpoint.json"

@@ -13,6 +13,7 @@ import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
+from qnsolve.questions import drive
 
 T = TypeVar("T")
 
@@ -30,14 +31,7 @@ def answered(steps: Steps[T], hessp: Any) -> T:
     """
     if not callable(hessp):
         raise TypeError(f"hessp must be callable, hessp(v) -> B v, got {type(hessp).__name__}")
-    product = None
-    while True:
-        try:
-            v = steps.send(product)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        product = hessp(v)
+    return drive(steps, hessp)
 
 
 class Operator:
