@@ -16,7 +16,7 @@ import scipy.optimize
 import qnsolve
 from qnsolve import DiagonalNorm, presets
 from qnsolve.arrays import new_space, to_host
-from qnsolve.checkpoint import _make_beside, load, save
+from qnsolve.checkpoint import _name_beside, load, save
 from qnsolve.comm import Serial
 from qnsolve.methods import METHODS
 from qnsolve.problems import woods
@@ -98,8 +98,8 @@ def test_broken_off_again_and_again(name, path):
     spent, breaks, longest = 0, 0, longest_iteration(expected)
     chance = random.Random(0)
     while True:
-        # Further than one iteration, or no progress could be made.
-        fun = Fun(last=longest + chance.randint(2, 12))
+        # Further than one iteration and the look at the file, or no progress could be made.
+        fun = Fun(last=longest + chance.randint(3, 12))
         try:
             result = run(fun, name, checkpoint=path)
             break
@@ -107,8 +107,9 @@ def test_broken_off_again_and_again(name, path):
             spent, breaks = spent + fun.count, breaks + 1
     assert breaks >= 2
     assert_same(result, expected)
-    # An evaluation that raised is counted here; of the others those of one iteration are lost.
-    assert whole.count <= spent + fun.count <= whole.count + breaks * longest
+    # An evaluation that raised is counted here; of the others those of one iteration are lost, and
+    # one looks whether it is the function of the file.
+    assert whole.count <= spent + fun.count <= whole.count + breaks * (longest + 1)
 
 
 def longest_iteration(result):
@@ -129,7 +130,7 @@ def test_broken_off_by_the_callback(name, nit, path):
     with pytest.raises(KeyboardInterrupt):
         run(before, name, checkpoint=path, callback=interrupt)
     assert_same(run(after, name, checkpoint=path), expected)
-    assert before.count + after.count == expected.nfev
+    assert before.count + after.count == expected.nfev + 1
 
 
 @pytest.mark.parametrize(
@@ -149,10 +150,10 @@ def test_more_iterations_go_on_from_the_end(name, path):
     short = run(Fun(), name, checkpoint=path, maxiter=9)
     again, rest = Fun(), Fun()
     assert_same(run(again, name, checkpoint=path, maxiter=9), short)
-    assert again.count == 0
+    assert again.count == 1  # is it the function of the file?
     expected = run(Fun(), name)
     assert_same(run(rest, name, checkpoint=path), expected)
-    assert rest.count == expected.nfev - short.nfev
+    assert rest.count == expected.nfev - short.nfev + 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -165,11 +166,11 @@ def test_a_tighter_tolerance_goes_on_from_the_end(method, loose, tight, path):
     early = run(first, method, checkpoint=path, maxiter=500, **loose)
     assert early.success
     assert_same(run(again, method, checkpoint=path, maxiter=500, **loose), early)
-    assert again.count == 0
+    assert again.count == 1  # is it the function of the file?
     expected = run(Fun(), method, maxiter=500, **tight)
     assert expected.nit > early.nit
     assert_same(run(rest, method, checkpoint=path, maxiter=500, **tight), expected)
-    assert rest.count == expected.nfev - early.nfev
+    assert rest.count == expected.nfev - early.nfev + 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
@@ -337,9 +338,8 @@ def test_damage_is_noticed(path):
 def test_what_a_killed_writer_left_is_removed(path):
     other = path.with_name("run.npz.old.tmp")
     other.write_bytes(b"no checkpoint's")
-    with _make_beside(path) as file:
-        file.write(b"half a file")
-    left = Path(file.name)
+    left = _name_beside(path)
+    left.write_bytes(b"half a file")
     run(Fun(), checkpoint=path, maxiter=2)
     assert not left.exists() and other.exists()
 
