@@ -165,8 +165,7 @@ def main() -> None:
             result = to_the_end(run, path, place, counts)
             counts["runs"] += 1
             same = all(
-                np.array_equal(a, b, equal_nan=True)
-                for a, b in zip(result, expected, strict=True)
+                np.array_equal(a, b, equal_nan=True) for a, b in zip(result, expected, strict=True)
             )
             counts["other result"] += not same
             counts["losses"] += not same

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +37,9 @@ CHECKSUM = 16
 
 DEPTH = 8
 """How far :func:`in_words` looks into what it is given."""
+
+LONG = 32
+"""Entries beyond which it does not spell a list out."""
 
 
 def save(path: str | os.PathLike[str], tree: dict[str, Any]) -> None:
@@ -219,9 +222,12 @@ def in_words(value: Any, depth: int = DEPTH, *, by_parts: bool = True) -> Any:
     if is_array(value):
         return _array_in_words(value)
     if isinstance(value, tuple | list):
-        return [words(item) for item in value]
+        items = [words(item) for item in value]
+        if len(items) > LONG and all(isinstance(item, bool | int | float) for item in items):
+            return words(np.array(items))
+        return items if len(items) <= LONG else f"list {_short(json.dumps(items).encode())}"
     if isinstance(value, set | frozenset):
-        return {"set": sorted(str(words(item)) for item in value)}
+        return {"set": sorted(map(words, value), key=str)}
     if isinstance(value, Mapping):
         return {str(words(key)): words(item) for key, item in value.items()}
     if isinstance(value, DiagonalNorm):
@@ -230,8 +236,8 @@ def in_words(value: Any, depth: int = DEPTH, *, by_parts: bool = True) -> Any:
         return words([value.func, value.args, value.keywords])
     if hasattr(value, "__qualname__"):
         cells = [_content(cell) for cell in getattr(value, "__closure__", None) or ()]
-        parts = [*(getattr(value, "__defaults__", None) or ()), *cells]
-        return [_name_of(value), words(parts)] if parts and by_parts else _name_of(value)
+        given = [*(getattr(value, "__defaults__", None) or ()), *cells]
+        return [_name_of(value), words(given)] if given and by_parts else _name_of(value)
     if is_dataclass(value):
         parts = {field.name: words(getattr(value, field.name)) for field in fields(value)}
         return {"type": _name_of(value), **parts}
@@ -292,7 +298,7 @@ def _chunks(text: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Iterator[
     yield memoryview(checksum.digest())
 
 
-def _read(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the text and the arrays of a file after its first line; its checksum must hold."""
     checksum = hashlib.blake2b(_first_line(), digest_size=CHECKSUM)
     line = file.readline()

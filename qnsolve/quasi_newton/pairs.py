@@ -287,11 +287,11 @@ class PairMemory(RowMemory):
 
         S'Y stays what it is; S'S and Y'Y are made in the same pass, 4 k^2 n flops.
         """
-        self.version += 1  # before the rows change: an interrupt may strike while they do
         used = 2 * self._used
         self._block, SS, YY = self.space.rescale_pairs(self._block, used, factor)
         self._gram[0:used:2, 0:used:2], self._gram[1:used:2, 1:used:2] = SS, YY
         self._blocks = None
+        self.version += 1
 
     def keep(self, count: int) -> None:
         """Forget all but the `count` newest pairs."""

@@ -39,9 +39,7 @@ NOISE = 10.0
 """How many times that it may differ from the file: the largest of so few is a rough measure."""
 
 
-def distance(
-    answer: Answer, f: float, g: Array | None, space: VectorSpace
-) -> tuple[float, float]:
+def distance(answer: Answer, f: float, g: Array | None, space: VectorSpace) -> tuple[float, float]:
     """Return how far f and the entries of g are from an answer; 0 for a g that it lacks."""
     gap = 0.0 if answer.g is None or g is None else space.norm_inf(answer.g - g)
     return abs(answer.f - f), gap
@@ -139,7 +137,7 @@ class Checkpoint:
     def start(self, measure: Callable[[Array], End], space: VectorSpace) -> Asking[End]:
         """Return the point of the file, once fun is known to be the function that it is of."""
         with reading(self._path):
-            state = self.saved["state"]
+            state = (self.saved or {})["state"]
             at, sizes = state["at"], state["run"]["_sizes"]
             x, f, g = at["x"], at["f"], at["model"]["gradient"]
             if not x.shape == g.shape == (space.length,):

@@ -125,7 +125,8 @@ class Training:
     Notes
     -----
     Between two steps all parts belong together.  They are noted then, so that a step that an
-    exception breaks off can be left out, unless it has already written to the stored pairs.
+    exception breaks off can be left out, or gone on from where it was: its state says whether it
+    has begun to learn.
     """
 
     def __init__(
@@ -146,7 +147,6 @@ class Training:
         self.epoch = self.number = self.steps = 0
         self.identity: dict[str, Any] = {}
         self._noted: dict[str, Any] | None = None
-        self._pairs_noted: Any = None
         self.pivot = Pivot(options)
         # Passes at the last change of the batch size, and the cost in gradients by then.
         self._paid = self._cost_paid = 0.0
@@ -235,15 +235,13 @@ class Training:
         """Note where the run stands: all parts belong together now."""
         if not self.identity:
             return
-        self._noted = None
-        self._pairs_noted = self._pairs()
+        self._noted, self.state.whole = None, True
         self._noted = {
             "identity": self.identity,
             "epoch": self.epoch,
             "number": self.number,
             "steps": self.steps,
             "function": self._function.snapshot(self.state.x),
-            "state": self.state.snapshot(),
             "pivot": self.pivot.snapshot(),
             "batch_size": self._stream.batch_size,
             "paid": [self._paid, self._cost_paid],
@@ -252,19 +250,14 @@ class Training:
     def snapshot(self) -> dict[str, Any] | None:
         """Return the state as nested dictionaries of plain values and arrays, as of the last note.
 
-        None if a step that was broken off has written to it.
+        None where a step was broken off while it learned.
         """
         noted = self._noted
-        if noted is None or self._pairs() != self._pairs_noted:
+        if noted is None or not self.state.whole:
             return None
         history = {name: column[: noted["steps"]] for name, column in self._history().items()}
-        return {**noted, "history": history, "loss": dict(self._loss.snapshot())}
-
-    def _pairs(self) -> Any:
-        """Return what changes before the rows of the stored pairs do."""
-        model = getattr(self.state, "model", self.state)
-        matrix = getattr(model, "matrix", None)
-        return None if matrix is None else matrix.pairs.version
+        loss = dict(self._loss.snapshot())
+        return {**noted, "state": self.state.snapshot(), "history": history, "loss": loss}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from where :meth:`snapshot` was called."""

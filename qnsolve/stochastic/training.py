@@ -131,8 +131,8 @@ def train(
         `batches` that can be asked for by number: MiniBatches, a sequence, or an object with
         ``__len__`` and ``part(epoch, number)``.
     checkpoint_every : int, >= 1, optional
-        Write after so many steps, besides at the end of every epoch and where `step_callback` ends
-        the run.
+        Write after so many steps, besides at the end of every epoch and where a callback or an
+        exception, an interrupt too, ends the run.
     progress : bool, optional
         Show a progress bar, which needs tqdm.  Default: on a terminal, if tqdm is installed.
     comm : qnsolve.comm.Comm or mpi4py communicator, optional
