@@ -7,7 +7,7 @@ from typing import Any
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
-from qnsolve.questions import Evaluate, Multiply
+from qnsolve.questions import Answer, Evaluate, Multiply
 from qnsolve.state import Saved, Stateful
 
 
@@ -51,6 +51,8 @@ class Callables(Stateful):
     def answer(self, question: Evaluate | Multiply) -> Any:
         """Return the answer: that of the objective, or a product with the Hessian."""
         if isinstance(question, Evaluate):
+            if question.cheap and self.objective.differences:
+                return Answer(self.objective.value(question.x), None)
             return self.objective.answer(question)
         if self.hessian is None:
             raise TypeError("there is no Hessian to multiply with")

@@ -95,6 +95,12 @@ def minimize(
         If an argument is wrong, before the first evaluation.  Numerical trouble is a status of the
         result.  What `fun`, `jac` or `callback` raise comes through unchanged.
 
+    Notes
+    -----
+    The last point at which `fun` was called need not be the x that is returned: the last trial may
+    have been rejected.  A `fun` that keeps what it has computed, such as a simulation, is brought
+    there by calling it once more with ``result.x``.
+
     Examples
     --------
     >>> import numpy as np

@@ -24,7 +24,7 @@ from qnsolve.arrays.user import (
     one_number,
     start_point,
 )
-from qnsolve.checkpoint import fingerprint
+from qnsolve.checkpoint import fingerprint, in_words
 from qnsolve.comm import Comm
 from qnsolve.questions import Answer, Evaluate
 from qnsolve.state import Saved, Stateful
@@ -179,8 +179,18 @@ class Objective(Stateful):
             "dtype": str(self.space.dtype),
             "library": self.space.xp.__name__,
             "x0": fingerprint(self.x0),
-            "jac": self._jac if isinstance(self._jac, str) else "given",
+            "jac": self._jac if self.differences else "given",
+            "args": in_words(self._args, by_parts=False),
         }
+
+    @property
+    def differences(self) -> bool:
+        """Whether g is made of differences of f."""
+        return isinstance(self._jac, str)
+
+    def value(self, x: Array) -> float:
+        """Return f at `x` alone, for a `jac` that is not True."""
+        return self._evaluate(x)[0]
 
     def gradient(self, x: Array) -> Array:
         """Return g at `x`, whatever f is there; fun is evaluated only where g depends on it."""

@@ -7,6 +7,7 @@ method as :attr:`Preset.method`.  ``docs/presets.md`` says where each constant c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +59,9 @@ class Preset(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.method, self.source, **self), ()
 
     def __repr__(self) -> str:
         return f"<{self.method} as in {self.source}>"

@@ -26,11 +26,14 @@ class Evaluate:
         ``request(g)`` returns the inner products: they cross to the host together with f.
     at_start : bool
         Give g whatever f is, so that the result of a failed start shows it.
+    cheap : bool
+        Leave g out where it would be made of differences of f.
     """
 
     x: Array
     request: Callable[[Array], Request] | None = None
     at_start: bool = False
+    cheap: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,19 +88,20 @@ def drive(loop: Generator[Any, Any, T], answer: Callable[[Any], Any]) -> T:
     4.0
     """
     reply = None
-    while True:
-        try:
-            question = loop.send(reply)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        try:
-            reply = answer(question)
-        except BaseException as error:
+    try:
+        while True:
             try:
-                loop.throw(error)
-            except BaseException as raised:
-                # A StopIteration cannot leave a generator as what it is.
-                if raised is not error and raised.__cause__ is not error:
-                    raise
-            raise
+                question = loop.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = answer(question)
+    except BaseException as error:
+        # An interrupt strikes between two questions, too.  A loop that has ended raises it again.
+        try:
+            loop.throw(error)
+        except BaseException as raised:
+            # A StopIteration cannot leave a generator as what it is.
+            if raised is not error and raised.__cause__ is not error:
+                raise
+        raise

@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from functools import cache
+from numbers import Integral, Number, Real
 from typing import Annotated, Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
 Saved = Annotated[T, "part of the state"]
 """Annotation of an attribute that belongs to the state of its object: a plain value, an array, a
 list or deque of plain values, or another Stateful."""
+
+PLAIN: dict[str, Any] = {
+    "None": type(None),
+    "bool": bool | np.bool_,
+    "int": Integral,
+    "float": Real,
+    "list": list,
+    "deque": list,
+    "dict": Mapping,
+}
+"""Kinds of values that are neither arrays nor Stateful, by their names in annotations."""
 
 
 class Stateful:
@@ -38,19 +52,28 @@ class Stateful:
         return {name: _plain(getattr(self, name)) for name in self._saved()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go to a state that an object made with the same arguments has returned."""
-        for name in self._saved():
-            part = getattr(self, name, None)
-            if isinstance(part, Stateful) and state[name] is not None:
-                part.restore(state[name])
+        """Go to a state that an object made with the same arguments has returned.
+
+        Raises
+        ------
+        ValueError
+            If a value is not of the kind that its annotation says.
+        """
+        for name, kinds in self._saved().items():
+            part, value = getattr(self, name, None), state[name]
+            stateful = isinstance(part, Stateful) and value is not None
+            if not (isinstance(value, Mapping) if stateful else _fits(value, kinds)):
+                raise ValueError(f"{name} of a state is a {type(value).__name__}, not {kinds}")
+            if isinstance(part, Stateful) and stateful:
+                part.restore(value)
             else:
-                setattr(self, name, state[name])
+                setattr(self, name, value)
         self.restored()
 
     def restored(self) -> None:
         """Make what follows from the state; called after each :meth:`restore`."""
 
-    def _saved(self) -> tuple[str, ...]:
+    def _saved(self) -> dict[str, str]:
         kind: Any = type(self)
         return _annotated(kind)
 
@@ -61,10 +84,27 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, deque) else value
 
 
+def _fits(value: Any, kinds: str) -> bool:
+    """Tell whether a value is of a kind in an annotation; what that does not say is an array."""
+    for kind in kinds.split(" | "):
+        name = kind.partition("[")[0]
+        if name not in PLAIN:
+            if not isinstance(value, str | Number | bool | list | Mapping | None):
+                return True
+            if name == "Any" and value is None:
+                return True
+        elif isinstance(value, PLAIN[name]):
+            return not kind.endswith("[float]") or all(isinstance(item, Real) for item in value)
+    return False
+
+
 @cache
-def _annotated(kind: Any) -> tuple[str, ...]:
-    """Return the names of the saved attributes of a class."""
+def _annotated(kind: Any) -> dict[str, str]:
+    """Return the names of the saved attributes of a class, with their kinds as annotated."""
     own = (vars(cls).get("__annotations__", {}) for cls in reversed(kind.__mro__))
-    return tuple(
-        name for names in own for name, kind in names.items() if str(kind).startswith("Saved[")
-    )
+    return {
+        name: str(kind).removeprefix("Saved[")[:-1]
+        for names in own
+        for name, kind in names.items()
+        if str(kind).startswith("Saved[")
+    }

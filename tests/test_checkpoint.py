@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
+import operator
 import os
 import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +19,18 @@ import pytest
 import scipy.optimize
 
 import qnsolve
+from benchmarks.interrupts import solve_of, to_the_end, training_of
 from qnsolve import DiagonalNorm, presets
 from qnsolve.arrays import new_space, to_host
-from qnsolve.checkpoint import _make_beside, load, save
+from qnsolve.callables import Callables
+from qnsolve.checkpoint import CHECKSUM, _name_beside, in_words, load, save
 from qnsolve.comm import Serial
-from qnsolve.methods import METHODS
+from qnsolve.methods import METHODS, TABLE
+from qnsolve.objective import Objective
 from qnsolve.problems import woods
 from qnsolve.quasi_newton.psi import PsiLSR1
 from qnsolve.solvers.matrices import Build
+from qnsolve.solvers.run import Run
 from tests import killed_solve
 from tests.killed_solve import solve
 
@@ -98,8 +107,8 @@ def test_broken_off_again_and_again(name, path):
     spent, breaks, longest = 0, 0, longest_iteration(expected)
     chance = random.Random(0)
     while True:
-        # Further than one iteration, or no progress could be made.
-        fun = Fun(last=longest + chance.randint(2, 12))
+        # Further than one iteration and the look at the file, or no progress could be made.
+        fun = Fun(last=longest + chance.randint(3, 12))
         try:
             result = run(fun, name, checkpoint=path)
             break
@@ -107,13 +116,52 @@ def test_broken_off_again_and_again(name, path):
             spent, breaks = spent + fun.count, breaks + 1
     assert breaks >= 2
     assert_same(result, expected)
-    # An evaluation that raised is counted here; of the others those of one iteration are lost.
-    assert whole.count <= spent + fun.count <= whole.count + breaks * longest
+    # An evaluation that raised is counted here; of the others those of one iteration are lost, and
+    # one looks whether it is the function of the file.
+    assert whole.count <= spent + fun.count <= whole.count + breaks * (longest + 1)
 
 
 def longest_iteration(result):
     """Return how many evaluations one iteration has taken at most."""
     return max(np.diff([1, *(row["nfev"] for row in result.history)]))
+
+
+class Troublesome(Fun):
+    """Not finite beyond a wall, with products that are not, and a gradient that is not its own."""
+
+    def __call__(self, x):
+        f, g = super().__call__(x)
+        if x[0] > -0.9 and np.abs(x).max() > 1.25:
+            return np.nan, np.full_like(g, np.nan)
+        return f, g * (1.0 + 0.5 * np.sin(37.0 * x))
+
+    def hessp(self, x, p):
+        super().__call__(x)
+        return np.full_like(p, np.nan)
+
+
+@pytest.mark.parametrize("hessp", [False, True])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_broken_off_at_every_evaluation(name, hessp, path):
+    """Whatever is not whole then: trials that fail, first steps, restarts, blind steps."""
+    method, given = SOLVERS[name]
+    if hessp and method != "newton-tr":
+        pytest.skip("has no products")
+
+    def solve(fun, **options):
+        options = {"history": True, "maxiter": 20, "xtol": 1e-3, **given, **options}
+        products = fun.hessp if hessp else None
+        x0 = PROBLEM.x0
+        return qnsolve.minimize(fun, x0, jac=True, method=method, hessp=products, options=options)
+
+    expected = solve(Troublesome())
+    for last in range(1, 31):
+        path.unlink(missing_ok=True)
+        try:
+            result = solve(Troublesome(last), checkpoint=path)
+        except Unplugged:
+            result = solve(Troublesome(), checkpoint=path)
+        assert_same(result, expected)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -129,7 +177,7 @@ def test_broken_off_by_the_callback(name, nit, path):
     with pytest.raises(KeyboardInterrupt):
         run(before, name, checkpoint=path, callback=interrupt)
     assert_same(run(after, name, checkpoint=path), expected)
-    assert before.count + after.count == expected.nfev
+    assert before.count + after.count == expected.nfev + 1
 
 
 @pytest.mark.parametrize(
@@ -149,10 +197,10 @@ def test_more_iterations_go_on_from_the_end(name, path):
     short = run(Fun(), name, checkpoint=path, maxiter=9)
     again, rest = Fun(), Fun()
     assert_same(run(again, name, checkpoint=path, maxiter=9), short)
-    assert again.count == 0
+    assert again.count == 1  # is it the function of the file?
     expected = run(Fun(), name)
     assert_same(run(rest, name, checkpoint=path), expected)
-    assert rest.count == expected.nfev - short.nfev
+    assert rest.count == expected.nfev - short.nfev + 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -165,11 +213,11 @@ def test_a_tighter_tolerance_goes_on_from_the_end(method, loose, tight, path):
     early = run(first, method, checkpoint=path, maxiter=500, **loose)
     assert early.success
     assert_same(run(again, method, checkpoint=path, maxiter=500, **loose), early)
-    assert again.count == 0
+    assert again.count == 1  # is it the function of the file?
     expected = run(Fun(), method, maxiter=500, **tight)
     assert expected.nit > early.nit
     assert_same(run(rest, method, checkpoint=path, maxiter=500, **tight), expected)
-    assert rest.count == expected.nfev - early.nfev
+    assert rest.count == expected.nfev - early.nfev + 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
@@ -290,6 +338,156 @@ def test_rules_of_ones_own_are_told_apart(path):
         run(never, checkpoint=path, radius_rule=keep)
 
 
+def scaled(x, *args):
+    factor = args[0]
+    return factor * (x @ x) - x.sum(), 2.0 * factor * x - 1.0
+
+
+@pytest.mark.parametrize("maxiter", [1, 500])
+def test_other_args_are_another_run(maxiter, path):
+    options = {"checkpoint": path, "maxiter": maxiter}
+    qnsolve.minimize(scaled, np.ones(2), (1.0,), jac=True, options=options)
+    with pytest.raises(ValueError, match=r"with args = \[1.0\], this one has \[100\]"):
+        qnsolve.minimize(never, np.ones(2), (100,), jac=True, options=options)
+    same = qnsolve.minimize(scaled, np.ones(2), 1, jac=True, options=options)
+    assert same.nit >= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("jac", [True, None])
+@pytest.mark.parametrize("maxiter", [3, 500])
+def test_another_function_is_refused(method, jac, maxiter, path):
+    """With all else the same: f and g at the point of the file are not what it says."""
+
+    def solve(factor):
+        def fun(x):
+            f, g = scaled(x, factor)
+            return (f, g) if jac else f
+
+        options = {"checkpoint": path, "maxiter": maxiter}
+        return qnsolve.minimize(fun, np.ones(2), jac=jac, method=method, options=options)
+
+    first = solve(1.0)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"is of another function: at its x fun differs by"):
+        solve(100.0)
+    with pytest.raises(ValueError, match="is of another function"):
+        solve(np.nan)
+    assert path.read_bytes() == content
+    again = solve(1.0)
+    assert_same(again, first)
+
+
+def test_another_gradient_is_refused(path):
+    def wrong(x):
+        f, g = PROBLEM.fun(x)
+        return f, 1.01 * g
+
+    run(Fun(), checkpoint=path, maxiter=3)
+    with pytest.raises(ValueError, match="at its x its gradient differs by"):
+        run(wrong, checkpoint=path)
+
+
+def test_rounding_and_noise_are_no_other_function(path):
+    rng = np.random.default_rng(0)
+
+    def rounded(x):
+        f, g = PROBLEM.fun(x)
+        return f * (1.0 + 1e-14), g * (1.0 - 1e-14)
+
+    def noisy(x):
+        f, g = PROBLEM.fun(x)
+        return f + 1e-3 * rng.standard_normal(), g + 1e-3 * rng.standard_normal(N)
+
+    run(Fun(), checkpoint=path, maxiter=3)
+    assert run(rounded, checkpoint=path, maxiter=5).nit == 5
+    path.unlink()
+    for maxiter in range(1, 20):
+        assert run(noisy, checkpoint=path, maxiter=maxiter, gtol=0.0).nit <= maxiter
+
+
+class Rule:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, radius, outcome, options):
+        return self.factor * radius
+
+
+def rule_of(factor):
+    return lambda radius, outcome, options: factor * radius
+
+
+def partial_rule(factor):
+    return functools.partial(lambda factor, radius, outcome, options: factor * radius, factor)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "equal", "other"),
+    [
+        ("gamma", 2, np.float32(2.0), np.float32(3.0)),
+        ("gamma", 2.0, np.array(2.0), np.array([3.0])),
+        ("memory", 5, np.array(5.0), 6),
+        ("xtol", 1e-12, np.float64(1e-12), 0.0),
+        ("radius_rule", Rule(0.5), Rule(np.float32(0.5)), Rule(0.25)),
+        ("radius_rule", rule_of(0.5), rule_of(np.array(0.5)), rule_of(0.25)),
+        ("radius_rule", partial_rule(0.5), partial_rule(0.5), partial_rule(0.25)),
+        ("norm", DIAGONAL, DiagonalNorm(DIAGONAL.d.copy()), DiagonalNorm(2.0 * DIAGONAL.d)),
+    ],
+)
+def test_equal_values_are_one_run_and_others_are_not(name, value, equal, other, path):
+    run(Fun(), "lsr1-tr", checkpoint=path, maxiter=2, **{name: value})
+    run(Fun(), "lsr1-tr", checkpoint=path, maxiter=3, **{name: equal})
+    with pytest.raises(ValueError, match=f"with {name} = "):
+        run(never, "lsr1-tr", checkpoint=path, **{name: other})
+
+
+@pytest.mark.parametrize(
+    ("args", "equal", "other"),
+    [
+        ((np.arange(3),), (np.arange(3.0),), (np.arange(1, 4),)),
+        ((np.zeros((2, 3)),), (-np.zeros((2, 3)),), (np.zeros((3, 2)),)),
+        ((np.array([np.nan, 1.0]),), (np.array([np.nan, 1.0]),), (np.array([1.0, 1.0]),)),
+        ((float("nan"),), (np.nan,), (0.0,)),
+        (([1, 2],), ((1.0, np.int8(2)),), ([1, 2, 3],)),
+        (([0.5] * 40,), ([np.float32(0.5)] * 40,), ([0.5] * 39 + [0.25],)),
+        (({"a": 1},), ({"a": True},), ({"b": 1},)),
+        (({3, "x"},), ({"x", 3.0},), ({3},)),
+        ((2**70,), (2**70,), (2**70 + 1,)),
+        ((b"x",), (bytearray(b"x"),), (b"y",)),
+        ((1j,), (np.complex64(1j),), (2j,)),
+        ((object(),), (object(),), (Rule(1.0),)),
+        ((Rule(1.0),), (Rule(2.0),), (None,)),  # others by type: they may change on the way
+        ((np.array(["x"]),), (np.array(["x"]),), (np.array(["y"]),)),
+    ],
+)
+def test_args_are_told_apart(args, equal, other, path):
+    def words(value):
+        return json.loads(json.dumps(in_words(value, by_parts=False)))
+
+    assert words(args) == words(equal)
+    assert words(args) != words(other)
+
+
+def test_args_that_hold_themselves(path):
+    args = [1]
+    args.append(args)
+    json.dumps(in_words(args, by_parts=False))
+
+
+def test_the_file_stays_where_the_run_began(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def fun(x):
+        os.chdir(elsewhere)
+        return PROBLEM.fun(x)
+
+    monkeypatch.chdir(tmp_path)
+    run(fun, checkpoint="run.npz", checkpoint_every=1, maxiter=3)
+    assert (tmp_path / "run.npz").exists() and not list(elsewhere.iterdir())
+
+
 def test_ranks_are_refused(path):
     with pytest.raises(ValueError, match="checkpoint is not supported with comm"):
         qnsolve.minimize(never, PROBLEM.x0, jac=True, comm=Serial(), options={"checkpoint": path})
@@ -334,12 +532,75 @@ def test_damage_is_noticed(path):
             assert_same(result, expected)
 
 
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_text_that_was_changed_is_refused(forged, path):
+    """An entry dropped or of another type, even with a checksum that holds: never another error."""
+    run(Fun(), checkpoint=path, maxiter=4)
+    line, text, rest = path.read_bytes().split(b"\n", 2)
+    chance = random.Random(2)
+    for _ in range(150):
+        changed = json.loads(text)
+        *way, last = chance.choice(list(entries(changed)))
+        place = functools.reduce(operator.getitem, way, changed)
+        if chance.random() < 0.3:
+            del place[last]
+        else:
+            place[last] = chance.choice([None, True, -1, 1.5, "x", [], {}, [1], {"array": "no"}])
+        body = b"\n".join([line, json.dumps(changed).encode(), rest[:-CHECKSUM]])
+        checksum = hashlib.blake2b(body, digest_size=CHECKSUM).digest()
+        path.write_bytes(body + (checksum if forged else rest[-CHECKSUM:]))
+        try:
+            run(Fun(), checkpoint=path, maxiter=6)
+        except ValueError:
+            continue
+        assert forged or body.split(b"\n", 2)[1] == text
+
+
+def entries(tree):
+    """Yield the ways to all entries of nested dictionaries and lists."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield (key,)
+        if isinstance(value, dict | list):
+            yield from ((key, *way) for way in entries(value))
+
+
+# Between the opening of a file and the block that closes it there is always a moment.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.skipif(os.name != "posix", reason="timers as POSIX has them")
+@pytest.mark.parametrize("kind", [*METHODS, "train"])
+def test_interrupts_at_random_moments_lose_nothing(kind, path):
+    """`python -m benchmarks.interrupts` has more of them."""
+    before = signal.getsignal(signal.SIGALRM)
+    solve, place = training_of("hybrid-tr", 1) if kind == "train" else solve_of(kind, 4, 1)
+    try:
+        counts = Counter()
+        result = to_the_end(solve, path, place, counts)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert counts["losses"] == counts["swallowed"] == 0 < counts["interrupts"], counts
+    for value, expected in zip(result, solve(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_an_abandoned_loop_does_not_write(path):
+    """What is collected late would put an old state in the place of a newer one."""
+    objective = Objective(PROBLEM.fun, PROBLEM.x0, (), True)
+    options = TABLE["lsr1-tr"].options.from_user({"checkpoint": path})
+    callables = Callables(objective)
+    loop = TABLE["lsr1-tr"].loop(options, Run(callables, options, None))
+    question = loop.send(None)
+    for _ in range(4):
+        question = loop.send(callables.answer(question))
+    loop.close()
+    assert not path.exists()
+
+
 def test_what_a_killed_writer_left_is_removed(path):
     other = path.with_name("run.npz.old.tmp")
     other.write_bytes(b"no checkpoint's")
-    with _make_beside(path) as file:
-        file.write(b"half a file")
-    left = Path(file.name)
+    left = _name_beside(path)
+    left.write_bytes(b"half a file")
     run(Fun(), checkpoint=path, maxiter=2)
     assert not left.exists() and other.exists()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from pickle import dumps, loads
 
 import numpy as np
 import pytest
@@ -192,3 +194,12 @@ def test_presets_are_documented():
         section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
         for option in preset:
             assert f"`{option}" in section, f"{option} of {name} is not explained"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda p: loads(dumps(p))])
+def test_presets_can_be_copied_and_pickled(name, copied):
+    preset = getattr(presets, name)
+    other = copied(preset)
+    assert dict(other) == dict(preset)
+    assert (other.method, other.source) == (preset.method, preset.source)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -224,6 +225,10 @@ class CompactMatrix(Stateful):
 
     def restored(self) -> None:
         self._ratios = deque(self._ratios, MAX_WINDOW)
+
+    def __copy__(self) -> Self:
+        """Return a deep copy: updates write to the pairs in place."""
+        return deepcopy(self)
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import HessianUpdateStrategy
@@ -46,6 +47,10 @@ class CompactStrategy(HessianUpdateStrategy):
         self._options = {"memory": memory, **options}
         self._matrix_class(1, **self._options)  # refuses wrong values now, not inside a solver
         self._matrix: CompactMatrix | None = None
+
+    def __copy__(self) -> Self:
+        """Return a deep copy: updates write to the matrix in place."""
+        return deepcopy(self)
 
     def initialize(self, n: int, approx_type: str) -> None:
         """Start from ``initial_gamma I`` in n variables; SciPy's solvers call it.

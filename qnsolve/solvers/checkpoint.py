@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any
 
+from qnsolve.arrays import Array, VectorSpace
 from qnsolve.callables import Callables
-from qnsolve.checkpoint import in_words, load, prepare, refuse_other, save, save_or_warn
+from qnsolve.checkpoint import (
+    in_words,
+    load,
+    noting,
+    prepare,
+    reading,
+    refuse_other,
+    save,
+    save_or_warn,
+)
 from qnsolve.options import SolverOptions
+from qnsolve.questions import Answer, Asking, Evaluate
+from qnsolve.solvers.models import End
 from qnsolve.state import Stateful
 
 MAY_DIFFER = (
@@ -18,6 +31,18 @@ MAY_DIFFER = (
     *("checkpoint", "checkpoint_every", "checkpoint_seconds"),
 )
 """Options that say when to end and to write: no iterate depends on them."""
+
+REPEATS = 4
+"""Evaluations that show how far fun differs from itself, where it is not what the file says."""
+
+NOISE = 10.0
+"""How many times that it may differ from the file: the largest of so few is a rough measure."""
+
+
+def distance(answer: Answer, f: float, g: Array | None, space: VectorSpace) -> tuple[float, float]:
+    """Return how far f and the entries of g are from an answer; 0 for a g that it lacks."""
+    gap = 0.0 if answer.g is None or g is None else space.norm_inf(answer.g - g)
+    return abs(answer.f - f), gap
 
 
 class NoCheckpoint:
@@ -78,7 +103,7 @@ class Checkpoint:
     def __init__(self, path: str, callables: Callables, options: SolverOptions) -> None:
         if callables.space.sharded:
             raise ValueError("checkpoint is not supported with comm; keep x by a callback")
-        self._path, self._options = path, options
+        self._options = options
         self._identity = {
             "program": "minimize",
             **callables.identity(),
@@ -94,17 +119,46 @@ class Checkpoint:
         self._noted: dict[str, Any] | None = None
         self._passed, self._written = 0, time.monotonic()
         self.saved = None
-        if prepare(path):
-            self.saved = load(path, callables.space)
-            refuse_other(self.saved["identity"], self._identity)
+        self._path, exists = prepare(path)
+        if exists:
+            self.saved = load(self._path, callables.space)
+            with reading(self._path):
+                refuse_other(self.saved["identity"], self._identity)
 
     def watch(self, owners: Mapping[str, Stateful], counters: Mapping[str, Stateful]) -> None:
         """Put all parts into the state of the file, if any; write them from now on."""
         self._owners, self._counters = dict(owners), dict(counters)
         if self.saved is not None:
-            for name, part in {**owners, **counters}.items():
-                part.restore(self.saved["state"][name])
+            with reading(self._path):
+                for name, part in {**owners, **counters}.items():
+                    part.restore(self.saved["state"][name])
             self.saved = None
+
+    def start(self, measure: Callable[[Array], End], space: VectorSpace) -> Asking[End]:
+        """Return the point of the file, once fun is known to be the function that it is of."""
+        with reading(self._path):
+            state = (self.saved or {})["state"]
+            at, sizes = state["at"], state["run"]["_sizes"]
+            x, f, g = at["x"], at["f"], at["model"]["gradient"]
+            if not x.shape == g.shape == (space.length,):
+                raise TypeError(f"x has shape {x.shape}, g has {g.shape}")
+            part = math.sqrt(space.eps)
+            f_room, g_room = part * max(sizes[0], abs(f)), part * max(sizes[1], space.norm_inf(g))
+        first = yield Evaluate(x, at_start=True, cheap=True)
+        f_gap, g_gap = distance(first, f, g, space)
+        if not (f_gap <= f_room and g_gap <= g_room):
+            for _ in range(REPEATS):
+                again = yield Evaluate(x, at_start=True, cheap=True)
+                f_noise, g_noise = distance(again, first.f, first.g, space)
+                f_room, g_room = f_room + NOISE * f_noise, g_room + NOISE * g_noise
+        what, gap = ("fun", f_gap) if not f_gap <= f_room else ("its gradient", g_gap)
+        if not (f_gap <= f_room and g_gap <= g_room):
+            raise ValueError(
+                f"the checkpoint {self._path} is of another function: at its x {what} differs by "
+                f"{gap:.3g} from what it says; delete it to start anew"
+            )
+        end = measure(x)
+        return end.answered(Answer(f, g, space.reduce(end.request(g))))
 
     def note(self) -> None:
         """Note the counters: all parts belong together now."""
@@ -117,14 +171,14 @@ class Checkpoint:
     @contextmanager
     def iteration(self) -> Iterator[None]:
         """Write before the iteration, where it is time to, and where an exception breaks it off."""
-        self._write_in_time()
         try:
+            self._write_in_time()
             yield
+        except GeneratorExit:
+            raise  # a loop that nobody asks any more, perhaps for long: the file may be newer
         except BaseException as error:
-            try:
+            with noting(error):
                 self.write(save)
-            except OSError as failure:
-                error.add_note(f"The checkpoint could not be written: {failure}")
             raise
 
     def _write_in_time(self) -> None:

@@ -12,9 +12,9 @@ from scipy.optimize import OptimizeResult
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.callables import Callables
 from qnsolve.options import SolverOptions
-from qnsolve.questions import Answer, Asking, Evaluate
+from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status, make_result
-from qnsolve.solvers.checkpoint import checkpoint_of
+from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
 from qnsolve.solvers.models import End
 from qnsolve.solvers.stopping import STUCK, Stopping
 from qnsolve.state import Saved, Stateful
@@ -55,6 +55,8 @@ class Run(Stateful):
     restarts: Saved[int]
     stopping: Saved[Stopping]
     _history: Saved[list[dict[str, float]]]
+    _sizes: Saved[list[float]]
+    """|f| and the largest slope at x0: what is rounding is judged by them."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Run(Stateful):
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps)
         self.callables, self.callback = callables, callback
-        self._history = []
+        self._history, self._sizes = [], [0.0, 0.0]
         self._checkpoint = checkpoint_of(callables, options)
 
     @property
@@ -78,15 +80,12 @@ class Run(Stateful):
 
         ``measure(x)`` says what is asked of it.
         """
-        saved = self._checkpoint.saved
-        if saved is not None:
-            at = saved["state"]["at"]
-            end, f, g = measure(at["x"]), at["f"], at["model"]["gradient"]
-            numbers = self.space.reduce(end.request(g))
-            return end.answered(Answer(f, g, numbers))
+        if isinstance(self._checkpoint, Checkpoint) and self._checkpoint.saved is not None:
+            return (yield from self._checkpoint.start(measure, self.space))
         end = measure(self.callables.x0)
         end = end.answered((yield Evaluate(end.x, end.request, at_start=True)))
         self.stopping.start_at(end.f)
+        self._sizes = [abs(end.f), end.largest_slope]
         return end
 
     def keeps(self, **parts: Stateful) -> None:

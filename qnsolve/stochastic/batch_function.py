@@ -145,7 +145,7 @@ class BatchFunction:
 
         def evaluate() -> tuple[float, Array | None]:
             f, g = _pair(self.loss(self._border.outside(x), batch))
-            return _number(f), self._own(g, "the gradient")
+            return _number(f), self.own(g, "the gradient")
 
         answer = in_one_crossing(self._space, evaluate)
         return answer.f, answer.g
@@ -157,7 +157,7 @@ class BatchFunction:
 
             def multiply() -> Array:
                 product = hessp(outside(x), outside(v), part.batch)
-                return self._own(product, "the product of hessp")
+                return self.own(product, "the product of hessp")
 
             return space.agreed(multiply)
         length = space.norm(v)
@@ -166,8 +166,8 @@ class BatchFunction:
         _, shifted = self._evaluated(x + h * v, part.batch)
         return (shifted - self._value(part, x)[1]) / h
 
-    def _own(self, v: Any, name: str) -> Array:
-        """Return a copy of what a callable gave: it may use the memory for the next one."""
+    def own(self, v: Any, name: str) -> Array:
+        """Return a copy of what the user gave, whose memory may serve for something else next."""
         v = self._space.checked(self._border.inside(v), name)
         return v.copy() if isinstance(v, np.ndarray) else self._space.xp.astype(v, v.dtype)
 

@@ -31,11 +31,14 @@ class LineSearchState(Stateful):
         H.
     last_t : float
         Step length of the last search that found one.
+    whole : bool
+        As of TrainingState.
     """
 
     x: Saved[Array]
     matrix: Saved[InverseLSR1]
     last_t: Saved[float] = 1.0
+    whole: bool = True
 
     @property
     def space(self) -> VectorSpace:
@@ -103,6 +106,7 @@ class LineSearchSolver:
             return LinePoint(t, value if finite else np.inf, slope, (point, slope_vector))
 
         found = drive(search, line)
+        state.whole = False
         if found is None:
             H.reset()
             state.last_t = 1.0

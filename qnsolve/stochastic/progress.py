@@ -120,7 +120,13 @@ class Training:
     epoch, number, steps : int
         The epoch, batches done in it, and steps in all.
     identity : dict
-        What a checkpoint must share with the run that goes on from it.
+        What a checkpoint must share with the run that goes on from it; empty where there is none.
+
+    Notes
+    -----
+    Between two steps all parts belong together.  They are noted then, so that a step that an
+    exception breaks off can be left out, or gone on from where it was: its state says whether it
+    has begun to learn.
     """
 
     def __init__(
@@ -140,6 +146,7 @@ class Training:
         self.state = solver.init(x, space)
         self.epoch = self.number = self.steps = 0
         self.identity: dict[str, Any] = {}
+        self._noted: dict[str, Any] | None = None
         self.pivot = Pivot(options)
         # Passes at the last change of the batch size, and the cost in gradients by then.
         self._paid = self._cost_paid = 0.0
@@ -155,6 +162,7 @@ class Training:
         function, x = self._function, self.state.x
         function.advance(batch)
         self.state, info = self._solver.step(self.state, function, function.product, self._measured)
+        self._noted = None
         if self.state.x is not x:
             self._loss.moved(self._border.outside(self.state.x))
         self.number += 1
@@ -162,6 +170,13 @@ class Training:
         self._infos.append(info)
         counts = (function.gradients, function.products, function.values)
         self._counts.append((self.epoch, *counts))
+        self.note()
+
+    def next_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self._noted = None
+        self.epoch, self.number = self.epoch + 1, 0
+        self.note()
 
     def check_pivot(self) -> None:
         """At the beginning of an epoch, go back if the loss is not lower than at the last pivot."""
@@ -169,12 +184,13 @@ class Training:
             return
         loss = self._loss_on_all(self.state.x)
         kept = dict(self._loss.snapshot())
+        self._noted = None
         undone = self.pivot.check(self.epoch, loss, self.state.x, kept, self._stream.batch_size)
-        if not undone:
-            return
-        self.state.x = self.pivot.x
-        self._loss.restore(self.pivot.kept)
-        self._set_batch_size(self.pivot.larger(self._stream))
+        if undone:
+            self.state.x = self.pivot.x
+            self._loss.restore(self.pivot.kept)
+            self._set_batch_size(self.pivot.larger(self._stream))
+        self.note()
 
     @property
     def passes(self) -> float:
@@ -215,21 +231,33 @@ class Training:
         history, pivots = self._history(), self.pivot.history()
         return TrainResult(x, self.epoch, self.steps, self.passes, message, history, pivots)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as nested dictionaries of plain values and arrays."""
-        return {
+    def note(self) -> None:
+        """Note where the run stands: all parts belong together now."""
+        if not self.identity:
+            return
+        self._noted, self.state.whole = None, True
+        self._noted = {
             "identity": self.identity,
             "epoch": self.epoch,
             "number": self.number,
             "steps": self.steps,
-            "history": self._history(),
             "function": self._function.snapshot(self.state.x),
-            "state": self.state.snapshot(),
-            "loss": dict(self._loss.snapshot()),
             "pivot": self.pivot.snapshot(),
             "batch_size": self._stream.batch_size,
             "paid": [self._paid, self._cost_paid],
         }
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """Return the state as nested dictionaries of plain values and arrays, as of the last note.
+
+        None where a step was broken off while it learned.
+        """
+        noted = self._noted
+        if noted is None or not self.state.whole:
+            return None
+        history = {name: column[: noted["steps"]] for name, column in self._history().items()}
+        loss = dict(self._loss.snapshot())
+        return {**noted, "state": self.state.snapshot(), "history": history, "loss": loss}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from where :meth:`snapshot` was called."""
@@ -249,6 +277,7 @@ class Training:
         counts = (history[name] for name in COUNTS)
         self._counts = list(zip(*counts, strict=True))
         self._loss.restore(saved["loss"])
+        self.note()
 
     @property
     def _cost(self) -> float:

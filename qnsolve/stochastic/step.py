@@ -84,12 +84,19 @@ class TrainingState(Stateful):
     reach : Radius or Weight
     begun : bool
         Whether there was a first step.
+    observed : bool
+        Whether norm and pairs have taken in the gradient of the next batch already: a step that an
+        exception breaks off goes on from there.
+    whole : bool
+        Whether the state can be gone on from; between two steps whoever keeps it says so.
     """
 
     x: Saved[Array]
     model: Saved[SecantModel | NewtonModel]
     reach: Saved[Reach]
     begun: Saved[bool] = False
+    observed: Saved[bool] = False
+    whole: bool = True
 
     @property
     def space(self) -> VectorSpace:
@@ -150,21 +157,36 @@ class ModelSolver:
             The one given, changed.
         info : StepInfo
         """
+        info = self._step(state, value_and_grad, product, measured)
+        state.whole = state.observed = False
+        return state, info
+
+    def _step(
+        self,
+        state: TrainingState,
+        value_and_grad: ValueAndGrad,
+        product: Callable[[Array, Array], Array] | None,
+        measured: ValueAndGrad | None,
+    ) -> StepInfo:
         x, space, model, reach = state.x, state.space, state.model, state.reach
         if product is None and model.asks_products:
             raise TypeError("a step of newton-tr needs product(x, v), got None")
         # 1. Value and gradient of the batch.  One that is not finite is left out.
         f, g = value_and_grad(x)
         if not all_finite(f, space.norm_inf(g)):
-            return state, StepInfo(loss=f, n_pairs=model.n_pairs)
+            return StepInfo(loss=f, n_pairs=model.n_pairs)
         # 2. The norm follows the gradients; the first one gives the first length.
-        model.observe(g)
+        whole, state.whole = state.whole, False
+        if not state.observed:
+            model.observe(g)
         g_norm = model.metric.dual_norm(g)
         model.renew(g, g_norm)
         if not state.begun:
             reach.begin(self.options.initial_rate * (g_norm or 1.0), g_norm)
             model.begin(reach.first_length)
             state.begun = True
+        state.observed = True
+        state.whole = whole
         # 3. Minimiser of the model within reach.
 
         def multiplied(asked: Any) -> Array:
@@ -172,7 +194,7 @@ class ModelSolver:
 
         trial: Any = drive(model.minimise(reach, x), multiplied)
         if not trial.decrease > 0.0:
-            return state, StepInfo(f, f, g_norm, 0.0, size=reach.size, finite=True)
+            return StepInfo(f, f, g_norm, 0.0, size=reach.size, finite=True)
         step, slope, predicted = trial.step, trial.slope, trial.decrease
         # 4. Value and gradient of the same samples at its end; ratio of the reductions.
         x_new = x + step
@@ -184,6 +206,7 @@ class ModelSolver:
             slope = space.dot(g, step)
             predicted = trial.decrease + (trial.slope - slope)
             f_new, g_new = measured(x_new)
+        state.whole = False
         outcome = partial(Outcome, trial.longest_block, trial.length, slope, predicted)
         finite = all_finite(f_new, space.norm_inf(g_new))
         ratio, accepted, stored = np.nan, False, False
@@ -202,7 +225,7 @@ class ModelSolver:
             state.x = x_new
         reach.adapt(outcome(finite=finite), trial)
         info = StepInfo(f, f_new, g_norm, trial.length, ratio, reach.size, model.n_pairs)
-        return state, info._replace(accepted=accepted, stored=stored, finite=finite)
+        return info._replace(accepted=accepted, stored=stored, finite=finite)
 
     def restore(self, saved: dict[str, Any], space: VectorSpace | None = None) -> TrainingState:
         """Return the state of which `saved` is the snapshot."""

@@ -13,7 +13,7 @@ from typing import Any
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
 from qnsolve.arrays.libraries import is_array, namespace_of
 from qnsolve.arrays.user import floating_vector, require_finite
-from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
+from qnsolve.checkpoint import in_words, load, noting, prepare, reading, save, save_or_warn
 from qnsolve.checks import at_least, function, function_or_none
 from qnsolve.comm import Comm, as_comm
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
@@ -131,8 +131,8 @@ def train(
         `batches` that can be asked for by number: MiniBatches, a sequence, or an object with
         ``__len__`` and ``part(epoch, number)``.
     checkpoint_every : int, >= 1, optional
-        Write after so many steps, besides at the end of every epoch and where `step_callback` ends
-        the run.
+        Write after so many steps, besides at the end of every epoch and where a callback or an
+        exception, an interrupt too, ends the run.
     progress : bool, optional
         Show a progress bar, which needs tqdm.  Default: on a terminal, if tqdm is installed.
     comm : qnsolve.comm.Comm or mpi4py communicator, optional
@@ -210,17 +210,25 @@ def train(
         _check_ranks(space, stream, checkpoint)
     space.agreed(lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every))
     function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
-    run = Training(solver, function, stream, border.inside(params), space, border)
+    # A copy: the caller's array is neither changed nor returned.
+    x = function.own(params, "params")
+    run = Training(solver, function, stream, x, space, border)
     # 2. The state of a run that was broken off.
+    place = ""
     if checkpoint is not None:
         numbered = by_number(stream, "a checkpoint")
         run.identity = _identity(method, solver.options, params, numbered)
-        if prepare(checkpoint):
-            run.restore(load(checkpoint, space))
+        place, exists = prepare(checkpoint)
+        if exists:
+            tree = load(place, space)
+            with reading(place):
+                run.restore(tree)
+        run.note()
 
-    def write() -> None:
-        if checkpoint is not None:
-            save_or_warn(checkpoint, run.snapshot())
+    def write(writer: Any = save_or_warn) -> None:
+        tree = run.snapshot()
+        if tree is not None:
+            writer(place, tree)
 
     bar = _progress_bar(progress if space.leader else False, epochs)
     message = f"all of {epochs} epochs are done"
@@ -236,11 +244,7 @@ def train(
                 if checkpoint_every and run.steps % checkpoint_every == 0:
                     write()
                 if step_callback is not None:
-                    try:
-                        run.tell(step_callback, run.progress())
-                    except BaseException:
-                        write()  # the step is done, whatever the callback raises
-                        raise
+                    run.tell(step_callback, run.progress())
             # 6. The next epoch, unless the batches have run out.
             if run.number == 0:
                 if run.steps == 0:
@@ -248,12 +252,17 @@ def train(
                 message = f"batches had none left for epoch {run.epoch}"
                 break
             shown = run.progress() if run.steps else None
-            run.epoch, run.number = run.epoch + 1, 0
+            run.next_epoch()
             write()
             if callback is not None and shown is not None:
                 run.tell(callback, shown)
     except StoppedByCallback:
         message = "stopped by the callback"
+        write()
+    except BaseException as error:
+        with noting(error):
+            write(save)
+        raise
     finally:
         bar.close()
     return run.result(message)

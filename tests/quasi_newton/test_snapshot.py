@@ -48,3 +48,21 @@ def test_a_state_that_does_not_fit_is_refused():
         LSR1(N, memory=2).restore(a.snapshot())
     with pytest.raises(ValueError, match="of length 31"):
         LSR1(N + 1, memory=MEMORY).restore(a.snapshot())
+
+
+@pytest.mark.parametrize("matrix", [LSR1, LBFGS, HybridLSR1, InverseLSR1])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_nothing(matrix, copied):
+    """Updates write in place: what one of the two is offered must not reach the other."""
+    rng = np.random.default_rng(0)
+    B, v = matrix(5, memory=3), rng.standard_normal(5)
+    for _ in range(4):
+        s = rng.standard_normal(5)
+        B.update(s, np.arange(1.0, 6.0) * s)
+    C, before = copied(B), B @ v
+    np.testing.assert_array_equal(C @ v, before)
+    for _ in range(4):
+        s = rng.standard_normal(5)
+        assert C.update(s, np.arange(5.0, 0.0, -1.0) * s).stored
+    np.testing.assert_array_equal(B @ v, before)
+    assert not np.array_equal(C @ v, before)

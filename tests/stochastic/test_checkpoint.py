@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -75,6 +74,69 @@ def test_a_callback_that_raises_loses_no_step(error, tmp_path):
         run(checkpoint=path, step_callback=fail)
     assert checkpoint.load(path, space_of(start()))["steps"] == 9
     assert_same(run(checkpoint=path), run())
+
+
+class Unplugged(Exception):
+    pass
+
+
+def failing_loss(last):
+    count = 0
+
+    def loss(params, batch):
+        nonlocal count
+        count += 1
+        if count == last:
+            raise Unplugged
+        return net_loss(params, batch)
+
+    return loss
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("evaluation", [2, 9, 16, 25, 34])
+def test_a_loss_that_raises_loses_the_broken_step_alone(method, evaluation, tmp_path):
+    batches, path, seen = MiniBatches(*samples(), batch_size=20, seed=1), tmp_path / "run.npz", []
+    arguments = {"method": method, "epochs": 5}
+    with pytest.raises(Unplugged):
+        train(
+            failing_loss(evaluation),
+            start(),
+            batches,
+            checkpoint=path,
+            step_callback=lambda progress: seen.append(progress.step),
+            **arguments,
+        )
+    assert checkpoint.load(path, space_of(start()))["steps"] == (seen or [0])[-1]
+    assert_same(run(checkpoint=path, method=method), run(method=method))
+
+
+def test_a_step_that_has_rescaled_its_pairs_is_not_written(tmp_path):
+    """The moving norm changes the stored pairs before the second evaluation of a step."""
+    path, options = tmp_path / "run.npz", {"norm": "adam", "memory": 4, "refresh": 1}
+    batches = MiniBatches(*samples(), batch_size=20, seed=1)
+    for evaluation in range(20, 30):
+        path.unlink(missing_ok=True)
+        with pytest.raises(Unplugged):
+            loss = failing_loss(evaluation)
+            train(loss, start(), batches, epochs=5, checkpoint=path, checkpoint_every=1, **options)
+        assert_same(run(checkpoint=path, **options), run(**options))
+
+
+def test_the_file_stays_where_the_run_began(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(epochs=2, checkpoint="run.npz", step_callback=lambda progress: os.chdir(elsewhere))
+    assert (tmp_path / "run.npz").exists() and not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_result_is_no_array_of_the_caller(epochs):
+    params = start()
+    result = train(lambda x, batch: (np.nan, x), params, [None], epochs=epochs)
+    np.testing.assert_array_equal(result.params, params)
+    assert not np.shares_memory(result.params, params)
 
 
 def test_more_epochs_go_on_from_the_end(tmp_path):
@@ -171,7 +233,6 @@ def test_what_is_no_checkpoint(content, tmp_path):
 
 def test_another_version_is_refused(tmp_path):
     path = tmp_path / "run.npz"
-    text = json.dumps({"version": 99, "tree": {}, "foreign": []})
-    np.savez(path, **{"checkpoint.json": np.array(text)})
+    path.write_bytes(checkpoint.MAGIC + b"99\n{}\n")
     with pytest.raises(ValueError, match="version 99"):
         run(checkpoint=path)
