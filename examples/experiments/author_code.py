@@ -7,7 +7,6 @@ does across batches, for ``qnsolve.stochastic.train``.  Nothing here is a method
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,9 +37,8 @@ class ArcsCodeLSR1(LSR1):
 
     def spectrum(self, *orthogonality: float) -> PartialSpectrum:
         """Return the spectrum with gamma missing from the eigenvalues."""
-        spectrum = copy.copy(super().spectrum(*orthogonality))
-        spectrum.eigenvalues = spectrum.eigenvalues - self.gamma
-        return spectrum
+        spectrum = super().spectrum(*orthogonality)
+        return spectrum.with_values(self.gamma, spectrum.eigenvalues - self.gamma)
 
 
 @dataclass(frozen=True)

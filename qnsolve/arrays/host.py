@@ -118,10 +118,10 @@ class HostSpace(VectorSpace):
             s, out = np.empty_like(v), np.zeros(rows.shape[0] if multiply else 0)
             loops.combine(weights, rows, alpha, v, s, out, multiply)
             return s, out if multiply else None
-        parts = self._chunks(rows.shape[0])
         with np.errstate(over="ignore", invalid="ignore"):
-            if len(parts) == 1:
+            if rows.size <= IN_CACHE:
                 return self._combined(weights, rows, alpha, v, multiply)
+            parts = self._chunks(rows.shape[0])
             s, products = np.empty(v.shape, v.dtype), np.zeros(rows.shape[0])
             for c in parts:
                 s[c], more = self._combined(weights, rows[:, c], alpha, v[c], multiply)

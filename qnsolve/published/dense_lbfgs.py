@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from qnsolve.arrays import Array
@@ -87,9 +86,8 @@ class DenseLBFGS(LBFGS):
 
     def spectrum(self, orthogonality: float = ACCURATE) -> PartialSpectrum:
         """Return the eigenvalues of B and the coordinates in which it is diagonal."""
-        spectrum = copy.copy(super().spectrum(orthogonality))
-        spectrum.gamma = self.gamma_perp
-        return spectrum
+        spectrum = super().spectrum(orthogonality)
+        return spectrum.with_values(self.gamma_perp, spectrum.eigenvalues)
 
     def matvec(self, v: Array) -> Array:
         """Return B v in O(mn)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -320,7 +321,7 @@ class CompactMatrix(Stateful):
 
     def _allows(self, gamma: float) -> bool:
         """Tell whether B0 = gamma I is a matrix to start from."""
-        return bool(np.isfinite(gamma) and (gamma > 0.0 if self._definite else gamma != 0.0))
+        return math.isfinite(gamma) and (gamma > 0.0 if self._definite else gamma != 0.0)
 
     def _allowed(self, gamma: float) -> float:
         if not self._allows(gamma):

@@ -9,8 +9,9 @@ import numpy as np
 from qnsolve.arrays import Array
 from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus
 from qnsolve.quasi_newton.eigen import eigh
+from qnsolve.quasi_newton.on_basis import spectrum_of_update
 from qnsolve.quasi_newton.pairs import GramBlocks
-from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum, spectrum_of_update
+from qnsolve.quasi_newton.spectrum import Columns, PartialSpectrum
 
 MAX_CONDITION = 1e12
 """Largest condition number of a scaled inner matrix.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from qnsolve.checks import integer, one_of
 from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
+from qnsolve.quasi_newton.on_basis import Diagonalise, SpectrumOnBasis, WholeSpace, cholesky
 from qnsolve.quasi_newton.scaling import GammaRule
-from qnsolve.quasi_newton.spectrum import PartialSpectrum, orthonormal_basis
+from qnsolve.quasi_newton.spectrum import FAST, PartialSpectrum, Subspace, orthonormal_basis
 
 SMALL = 12
 """Dimension up to which few pairs span the space, and SR1 can be trusted with all of them."""
@@ -177,39 +178,51 @@ class HybridLSR1(CompactMatrix):
         gamma, k, gram = self._gamma, self.n_pairs, self.pairs.gram
         if not k:
             return PartialSpectrum(gamma, np.empty(0), self.pairs, np.zeros((len(gram), 0)))
-        columns = columns_of_pairs(self.pairs)
-        C, R = orthonormal_basis(columns, gram, self.pairs, orthogonality)
+        space = self.space
+        basis: Subspace
+        if 2 * k >= self.n and orthogonality >= FAST and space.on_host and not space.sharded:
+            # They may span the space; its unit vectors are a better basis than any made of them.
+            basis, R = WholeSpace(space), self.pairs.columns()
+        else:
+            C, R = orthonormal_basis(columns_of_pairs(self.pairs), gram, self.pairs, orthogonality)
+            basis = Subspace(self.pairs, C, orthogonality)
         # In units of gamma and of each step, in which nothing overflows.
         s_norms = self.pairs.blocks().s_norms
-        eigenvalues, P = self._eigen(R[:, :k] / s_norms, R[:, k:] / s_norms / gamma)
-        return PartialSpectrum(gamma, gamma * eigenvalues, self.pairs, C @ P, orthogonality)
+        diagonalise, factor = self._updated(R[:, :k] / s_norms, R[:, k:] / s_norms / gamma)
+        return SpectrumOnBasis(gamma, basis, gamma, diagonalise, factor)
 
-    def _eigen(self, S: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return eigenvalues and eigenvectors of the updated matrix, I being the first one."""
+    def _updated(self, S: np.ndarray, Y: np.ndarray) -> tuple[Diagonalise, np.ndarray | None]:
+        """Return the updated matrix, I being the first one: its eigenvectors, and its factor."""
         # 1. BFGS, several sweeps over all pairs.
-        lbfgs = bfgs_sweeps(S, Y, self._sweeps)
+        lbfgs, lbfgs_factor = bfgs_sweeps(S, Y, self._sweeps)
         # 2. SR1 with the newest pairs.
         k = S.shape[1]
         count = k if self._re_applied is None else min(k, self._re_applied)
         newest = slice(k - count, None)
         hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
-        if not np.isfinite(hybrid).all():  # curvatures too far from gamma to be squared
-            hybrid = lbfgs
-        eigenvalues, P = eigh(hybrid)
-        # 3. What becomes of negative eigenvalues.
+        # 3. What becomes of negative eigenvalues; also those of a factored matrix, by rounding.
         newest_is_negative = S[:, -1] @ Y[:, -1] < -LEAST_COSINE * _norm(Y[:, -1])
         negative = self._of_newest_pair if newest_is_negative else self._of_old_pairs
-        if eigenvalues[0] > 0.0 or negative == "keep":
-            return eigenvalues, P
-        if negative == "drop":
-            eigenvalues, P = eigh(lbfgs)
-        reflected = np.maximum(np.abs(eigenvalues), FLOOR)
-        eigenvalues = np.where(eigenvalues > 0.0, eigenvalues, reflected)
-        order = np.argsort(eigenvalues)
-        return eigenvalues[order], P[:, order]
+        diagonalise = eigh if negative == "keep" else reflected
+        factor = cholesky(hybrid)
+        if factor is not None:
+            return partial(diagonalise, hybrid), factor
+        finite = np.isfinite(hybrid).all()  # or curvatures are too far from gamma to be squared
+        if finite and negative != "drop":
+            return partial(diagonalise, hybrid), None
+        return partial(reflected, lbfgs), lbfgs_factor
 
 
-def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
+def reflected(B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues of B, negative ones reflected, and the eigenvectors, ascending."""
+    eigenvalues, P = eigh(B)
+    moduli = np.maximum(np.abs(eigenvalues), FLOOR)
+    eigenvalues = np.where(eigenvalues > 0.0, eigenvalues, moduli)
+    order = np.argsort(eigenvalues)
+    return eigenvalues[order], P[:, order]
+
+
+def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the matrix of repeated BFGS updates from I, every pair once a sweep.
 
     Parameters
@@ -220,8 +233,10 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (r, r)
+    B : ndarray, shape (r, r)
         Positive definite: that of the last sweep after which it is so in floating point.
+    factor : ndarray, shape (r, r)
+        Its upper Cholesky factor.
 
     Notes
     -----
@@ -236,26 +251,37 @@ def bfgs_sweeps(S: np.ndarray, Y: np.ndarray, sweeps: int) -> np.ndarray:
     O(k r^2) each.
     """
     B = np.eye(S.shape[0])
-    curvature = np.einsum("ij,ij->j", S, Y)
-    lengths = np.sqrt(np.einsum("ij,ij->j", S, S)) * np.sqrt(np.einsum("ij,ij->j", Y, Y))
-    usable = curvature > LEAST_COSINE * lengths
-    if not usable.any():
-        return B
-    root = np.sqrt(curvature[usable])
-    S, Y = S[:, usable] / root, Y[:, usable] / root
-    L = _strictly_lower(len(root)) * (S.T @ Y)
-    YY, YL, LL = Y @ Y.T, Y @ L.T, L @ L.T
+    SY = S.T.dot(Y)
+    curvature = SY.diagonal()
+    usable = curvature > LEAST_COSINE * np.sqrt(_squares(S)) * np.sqrt(_squares(Y))
+    if not usable.all():
+        S, Y, SY = S[:, usable], Y[:, usable], SY[usable][:, usable]
+        curvature = SY.diagonal()
+    if not len(curvature):
+        return B, B
+    root = np.sqrt(curvature)
+    S, Y = S / root, Y / root
+    L = _strictly_lower(len(root)) * (SY / root / root[:, None])
+    YY, YL, LL = Y.dot(Y.T), Y.dot(L.T), L.dot(L.T)
     swept = [B]
     for _ in range(sweeps):
         # LAPACK itself: its wrappers cost more than the work on matrices of this size.
-        BS = B @ S
-        triangle, failed = lapack.dpotrf(S.T @ BS + LL, lower=1)
+        BS = B.dot(S)
+        triangle, failed = lapack.dpotrf(S.T.dot(BS) + LL, lower=1)
         if failed:
             break
         half, _ = lapack.dtrtrs(triangle, (BS + YL).T, lower=1)
-        B = B + YY - half.T @ half
+        B = B + YY - half.T.dot(half)
         swept.append(B)
-    return next(B for B in reversed(swept) if np.isfinite(B).all() and not lapack.dpotrf(B)[1])
+    while True:
+        B = swept.pop()
+        factor = cholesky(B)
+        if factor is not None:
+            return B, factor
+
+
+def _squares(columns: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->j", columns, columns)
 
 
 @lru_cache
@@ -269,12 +295,12 @@ def sr1_updates(B: np.ndarray, S: np.ndarray, Y: np.ndarray, skip: float) -> np.
     A pair that is satisfied to rounding already leaves B as it is.
     """
     for s, y in zip(S.T, Y.T, strict=True):
-        Bs = B @ s
+        Bs = B.dot(s)
         v = y - Bs
-        denominator, v_norm, s_norm = float(v @ s), _norm(v), _norm(s)
+        denominator, v_norm = float(np.vdot(v, s)), _norm(v)
         satisfied = v_norm <= SATISFIED * (_norm(y) + _norm(Bs))
-        if not satisfied and abs(denominator) >= skip * v_norm * s_norm > 0.0:
-            B = B + np.outer(v, v / denominator)
+        if not satisfied and abs(denominator) >= skip * v_norm * _norm(s) > 0.0:
+            B = B + v[:, None] * (v / denominator)
     return B
 
 

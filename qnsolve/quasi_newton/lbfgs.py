@@ -85,11 +85,7 @@ class LBFGS(FactoredMatrix):
 
 def columns_of_pairs(pairs: PairMemory) -> Columns:
     """Return [S Y], oldest first."""
-    rows, blocks = pairs.s_rows, pairs.blocks()
-    k = len(rows)
-    selection = np.zeros((pairs.gram.shape[0], 2 * k))
-    j = np.arange(k)
-    selection[rows, j] = selection[rows + 1, k + j] = 1.0
+    blocks = pairs.blocks()
     # A y that is zero has no direction: it is dropped, whatever its scale.
     y_scale = np.where(blocks.y_norms > 0.0, blocks.y_norms, 1.0)
-    return Columns(selection, np.append(blocks.s_norms, y_scale))
+    return Columns(pairs.selection(), np.concatenate((blocks.s_norms, y_scale)))

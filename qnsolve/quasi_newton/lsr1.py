@@ -134,11 +134,9 @@ class LSR1(FactoredMatrix):
         return self._latest[2]
 
     def _columns(self) -> Columns:
-        rows = self.pairs.s_rows
-        selection = np.zeros((self.pairs.gram.shape[0], len(rows)))
-        j = np.arange(len(rows))
-        selection[rows, j], selection[rows + 1, j] = -self._gamma, 1.0
-        return Columns(selection, column_scale(self.pairs.blocks(), self._gamma))
+        selection, k = self.pairs.selection(), self.n_pairs
+        psi = selection[:, k:] - self._gamma * selection[:, :k]
+        return Columns(psi, column_scale(self.pairs.blocks(), self._gamma))
 
 
 class InnerMatrix(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace
+from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace, to_host
 from qnsolve.state import Stateful
 
 
@@ -71,6 +71,15 @@ def _lower_triangle(k: int) -> np.ndarray:
     return np.tri(k, dtype=bool)
 
 
+@lru_cache(maxsize=256)
+def _selection(order: tuple[int, ...], used: int) -> np.ndarray:
+    k, j = len(order), np.arange(len(order))
+    selection = np.zeros((2 * used, 2 * k))
+    rows = 2 * np.array(order, dtype=int)
+    selection[rows, j] = selection[rows + 1, k + j] = 1.0
+    return selection
+
+
 @dataclass(frozen=True)
 class PairProducts:
     """All inner products that a new pair (s, y) adds: W s, W y, s's, s'y, y'y."""
@@ -86,7 +95,8 @@ class PairProducts:
         """True where no product has lost digits to over- or underflow."""
         if self.yy == self.sy == 0.0:  # y is zero, or so small that it might as well be
             return SMALLEST_SQUARE <= self.ss <= LARGEST_SQUARE
-        return all(SMALLEST_SQUARE <= square <= LARGEST_SQUARE for square in (self.ss, self.yy))
+        low, high = SMALLEST_SQUARE, LARGEST_SQUARE
+        return low <= self.ss <= high and low <= self.yy <= high
 
     def with_share(self, share: float) -> PairProducts:
         """Return the products of (s, y + share s)."""
@@ -237,6 +247,10 @@ class PairMemory(RowMemory):
             self._s_rows = 2 * np.array(self._order, dtype=int)
         return self._s_rows
 
+    def selection(self) -> np.ndarray:
+        """Return E in ``[S Y] = W' E``, oldest first; shared, not to be changed."""
+        return _selection(tuple(self._order), self._used)
+
     def blocks(self) -> GramBlocks:
         """Return the Gram blocks of the stored pairs."""
         if self._blocks is None:
@@ -245,6 +259,11 @@ class PairMemory(RowMemory):
             gram = self._gram
             self._blocks = GramBlocks(gram[np.ix_(i, i)], gram[np.ix_(i, j)], gram[np.ix_(j, j)])
         return self._blocks
+
+    def columns(self) -> np.ndarray:
+        """Return [S Y], oldest first, float64 on the host; for vectors that are few numbers."""
+        rows, i = to_host(self.rows).astype(np.float64, copy=False), self.s_rows
+        return rows[np.concatenate((i, i + 1))].T
 
     def candidate(self, pair: PairProducts) -> GramBlocks:
         """Return the blocks as they would be with `pair` stored, the oldest evicted if full."""

@@ -8,6 +8,7 @@ returns `current`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -29,7 +30,7 @@ MAX_WINDOW = 64
 
 def curvature_ratio(pair: PairProducts) -> float:
     """Return y'y / s'y, or NaN where s'y is not safely positive."""
-    if pair.sy > MIN_COSINE * np.sqrt(pair.ss) * np.sqrt(pair.yy):
+    if pair.sy > MIN_COSINE * math.sqrt(pair.ss) * math.sqrt(pair.yy):
         return pair.yy / pair.sy
     return float("nan")
 
@@ -53,7 +54,7 @@ class Latest:
     """gamma = y'y / s'y of the pair just offered, where s'y is safely positive."""
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
-        return current if np.isnan(ratios[-1]) else ratios[-1]
+        return current if math.isnan(ratios[-1]) else ratios[-1]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class WindowMax:
             raise ValueError(f"window must be between 1 and {MAX_WINDOW}, got {self.window!r}")
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
-        known = [ratio for ratio in list(ratios)[-self.window :] if not np.isnan(ratio)]
+        known = [ratio for ratio in list(ratios)[-self.window :] if not math.isnan(ratio)]
         return max(known, default=current)
 
 

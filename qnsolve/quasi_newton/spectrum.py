@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import lapack
@@ -74,9 +74,8 @@ class FixedRows:
         return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
 
 
-@dataclass(frozen=True)
-class Split:
-    """A vector g in the coordinates of a partial spectrum: g = U par + g_perp.
+class Split(NamedTuple):
+    """A vector g in the coordinates of an orthonormal basis: g = U par + g_perp.
 
     Attributes
     ----------
@@ -100,7 +99,161 @@ class Split:
     carrier_par: np.ndarray
 
 
-class PartialSpectrum:
+class Subspace:
+    """The span of orthonormal columns ``U = W' C``: splits vectors, and lifts what is in it.
+
+    Parameters
+    ----------
+    rows : Rows
+        The block W.
+    coefficients : ndarray, shape (rows of W, r)
+        C.
+    orthogonality : float
+        Error of U'U - I.
+    """
+
+    def __init__(
+        self, rows: Rows, coefficients: np.ndarray, orthogonality: float = ACCURATE
+    ) -> None:
+        self.space = rows.space
+        self._rows = rows
+        self._coefficients = coefficients
+        self._orthogonality = orthogonality
+        self._version = rows.version
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """C in ``U = W' C``, shape (rows of W, r)."""
+        return self._coefficients
+
+    @property
+    def rank(self) -> int:
+        """r, the number of columns."""
+        return self.coefficients.shape[1]
+
+    @property
+    def complement_dim(self) -> int:
+        """n - r."""
+        return self.space.size - self.rank
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def split(
+        self, g: Array, products: np.ndarray | None = None, norm: float | None = None
+    ) -> Split:
+        """Return `g` in the coordinates of this basis.
+
+        Parameters
+        ----------
+        g : array, shape (n,)
+        products : ndarray, optional
+            W g where it is known already.
+        norm : float, optional
+            ||g|| where it is known already.
+
+        Notes
+        -----
+        ||g_perp|| is the difference of two squares.  Where little is left of it, g_perp is formed,
+        in one further pass over W.  It is made orthogonal to U once more, in two, unless the basis
+        is that of an outer loop and the second pass would change less than 1e-4 of it.
+        """
+        par = self._par(g, products)
+        norm = self.space.norm(g) if norm is None else norm
+        if self.complement_dim == 0 or norm == 0.0:
+            return Split(par, 0.0, norm, g, par)
+        inside = math.hypot(*par.tolist()) / norm
+        outside = (1.0 - inside) * (1.0 + inside)
+        if outside > CANCELLATION**2:
+            return Split(par, norm * math.sqrt(outside), norm, g, par)
+        g_perp = self._off(g, par)
+        norm_perp = self.space.norm(g_perp)
+        in_loop = self._orthogonality >= FAST
+        if norm_perp > self._rounding * norm and not (in_loop and norm_perp > LITTLE_LEFT * norm):
+            # What is left may lie along U itself, as far as U is not orthonormal.
+            rest = self._par(g_perp, None)
+            par, g_perp = par + rest, self._off(g_perp, rest)
+            norm_perp = self.space.norm(g_perp)
+        if not self._rounding * norm < norm_perp < math.inf:  # or too large to be formed
+            return Split(par, 0.0, norm, g, par)
+        if in_loop and FAST * norm_perp > self.space.eps * norm:
+            # The difference taken when the step is formed has digits enough, and no vector is kept.
+            return Split(par, norm_perp, norm, g, par)
+        return Split(par, norm_perp, norm, g_perp, np.zeros_like(par))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def lift(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
+    ) -> Array:
+        """Return the n-vector ``U v_par + beta (I - U U') g``.
+
+        Parameters
+        ----------
+        v_par : ndarray, shape (r,)
+        beta : float
+        g : array, shape (n,)
+        g_par : ndarray, shape (r,), optional
+            U'g where it is known already.
+        """
+        return self._lift(v_par, beta, g, g_par, multiply=False)[0]
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def lift_with_products(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
+    ) -> tuple[Array, np.ndarray | None]:
+        """Return the vector of :meth:`lift`, and its products with W where they cost no pass."""
+        return self._lift(v_par, beta, g, g_par, multiply=True)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def complement_direction(self) -> Array:
+        """Return a unit vector orthogonal to span(U): the coordinate vector least in it, projected.
+
+        The squared lengths of the projections of e_1..e_{r+1} on span(U) sum to at most r, so one
+        of them keeps at least 1 / (r + 1) of its squared length.
+        """
+        if self.complement_dim == 0:
+            raise ValueError("the spectrum is full: no direction is orthogonal to it")
+        best, best_inside = None, np.inf
+        for j in range(self.rank + 1):
+            e = self.space.unit(j)
+            inside = float(np.linalg.norm(self._par(e, None)))
+            if inside < best_inside:
+                best, best_inside = e, inside
+        direction = self._off(best, self._par(best, None))
+        direction = self._off(direction, self._par(direction, None))
+        return direction * (1.0 / self.space.norm(direction))
+
+    @property
+    def _rounding(self) -> float:
+        """Relative rounding error of a vector formed as W' (C v), for a unit vector v."""
+        squares = np.einsum("ij,ij->j", self.coefficients, self.coefficients)
+        return 4.0 * self.space.eps * math.sqrt(max(1.0, float(squares.max(initial=1.0))))
+
+    def _par(self, v: Array, products: np.ndarray | None) -> np.ndarray:
+        self._check_version()
+        products = self._rows.products(v) if products is None else products
+        return self.coefficients.T.dot(products)
+
+    def _lift(
+        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None, *, multiply: bool
+    ) -> tuple[Array, np.ndarray | None]:
+        self._check_version()
+        if g_par is None:
+            g_par = self._par(g, None)
+        coefficients = self.coefficients.dot(v_par - beta * g_par)
+        return self._rows.combine_and_add(coefficients, beta, g, multiply=multiply)
+
+    def _off(self, v: Array, par: np.ndarray) -> Array:
+        """Return v - U par."""
+        coefficients = self.coefficients.dot(-par)
+        return self._rows.combine_and_add(coefficients, 1.0, v)[0]
+
+    def _check_version(self) -> None:
+        if self._rows.version != self._version:
+            raise RuntimeError(
+                "the matrix has changed since this spectrum was taken; take a new one"
+            )
+
+
+class PartialSpectrum(Subspace):
     """Eigenvalues lam_1 <= ... <= lam_r on span(U), gamma on its complement.
 
     Parameters
@@ -137,13 +290,9 @@ class PartialSpectrum:
         coefficients: np.ndarray,
         orthogonality: float = ACCURATE,
     ) -> None:
+        super().__init__(rows, coefficients, orthogonality)
         self.gamma = float(gamma)
-        self.eigenvalues = eigenvalues
-        self.space = rows.space
-        self._rows = rows
-        self._coefficients = coefficients
-        self._orthogonality = orthogonality
-        self._version = rows.version
+        self._eigenvalues = eigenvalues
 
     @classmethod
     def from_basis(cls, gamma: float, eigenvalues: np.ndarray, basis: Array) -> PartialSpectrum:
@@ -186,14 +335,30 @@ class PartialSpectrum:
         return cls._of_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
 
     @property
-    def coefficients(self) -> np.ndarray:
-        """C in ``U = W' C``, shape (rows of W, r)."""
-        return self._coefficients
+    def eigenvalues(self) -> np.ndarray:
+        """lam_1..lam_r."""
+        return self._eigenvalues
+
+    def with_values(self, gamma: float, eigenvalues: np.ndarray) -> PartialSpectrum:
+        """Return the spectrum of a matrix with the same eigenvectors."""
+        changed = PartialSpectrum(
+            gamma, eigenvalues, self._rows, self.coefficients, self._orthogonality
+        )
+        changed._version = self._version
+        return changed
 
     @property
-    def complement_dim(self) -> int:
-        """n - r, the multiplicity of gamma."""
-        return self.space.size - len(self.eigenvalues)
+    def basis(self) -> Subspace:
+        """The coordinates in which vectors are split and lifted at least cost."""
+        return self
+
+    def to_eigenvectors(self, par: np.ndarray) -> np.ndarray:
+        """Return the coordinates on the eigenvectors of a vector given on :attr:`basis`."""
+        return par
+
+    def to_basis(self, par: np.ndarray) -> np.ndarray:
+        """Return the coordinates on :attr:`basis` of a vector given on the eigenvectors."""
+        return par
 
     @property
     def all_eigenvalues(self) -> np.ndarray:
@@ -219,87 +384,6 @@ class PartialSpectrum:
         return split.par, split.norm_perp
 
     @np.errstate(over="ignore", invalid="ignore")
-    def split(
-        self, g: Array, products: np.ndarray | None = None, norm: float | None = None
-    ) -> Split:
-        """Return `g` in the coordinates of this spectrum.
-
-        Parameters
-        ----------
-        g : array, shape (n,)
-        products : ndarray, optional
-            W g where it is known already.
-        norm : float, optional
-            ||g|| where it is known already.
-
-        Notes
-        -----
-        ||g_perp|| is the difference of two squares.  Where little is left of it, g_perp is formed,
-        in one further pass over W.  It is made orthogonal to U once more, in two, unless the basis
-        is that of an outer loop and the second pass would change less than 1e-4 of it.
-        """
-        par = self._par(g, products)
-        norm = self.space.norm(g) if norm is None else norm
-        if self.complement_dim == 0 or norm == 0.0:
-            return Split(par, 0.0, norm, g, par)
-        inside = math.hypot(*(par / norm).tolist())
-        outside = (1.0 - inside) * (1.0 + inside)
-        if outside > CANCELLATION**2:
-            return Split(par, norm * math.sqrt(outside), norm, g, par)
-        g_perp = self._off(g, par)
-        norm_perp = self.space.norm(g_perp)
-        in_loop = self._orthogonality >= FAST
-        if norm_perp > self._rounding * norm and not (in_loop and norm_perp > LITTLE_LEFT * norm):
-            # What is left may lie along U itself, as far as U is not orthonormal.
-            rest = self._par(g_perp, None)
-            par, g_perp = par + rest, self._off(g_perp, rest)
-            norm_perp = self.space.norm(g_perp)
-        if not self._rounding * norm < norm_perp < math.inf:  # or too large to be formed
-            return Split(par, 0.0, norm, g, par)
-        if in_loop and FAST * norm_perp > self.space.eps * norm:
-            # The difference taken when the step is formed has digits enough, and no vector is kept.
-            return Split(par, norm_perp, norm, g, par)
-        return Split(par, norm_perp, norm, g_perp, np.zeros_like(par))
-
-    def lift(
-        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
-    ) -> Array:
-        """Return the n-vector ``U v_par + beta (I - U U') g``.
-
-        Parameters
-        ----------
-        v_par : ndarray, shape (r,)
-        beta : float
-        g : array, shape (n,)
-        g_par : ndarray, shape (r,), optional
-            U'g where it is known already.
-        """
-        return self._lift(v_par, beta, g, g_par, multiply=False)[0]
-
-    def lift_with_products(
-        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None = None
-    ) -> tuple[Array, np.ndarray | None]:
-        """Return the vector of :meth:`lift`, and its products with W where they cost no pass."""
-        return self._lift(v_par, beta, g, g_par, multiply=True)
-
-    def complement_direction(self) -> Array:
-        """Return a unit vector orthogonal to span(U): the coordinate vector least in it, projected.
-
-        The squared lengths of the projections of e_1..e_{r+1} on span(U) sum to at most r, so one
-        of them keeps at least 1 / (r + 1) of its squared length.
-        """
-        if self.complement_dim == 0:
-            raise ValueError("the spectrum is full: no direction is orthogonal to it")
-        best, best_inside = None, np.inf
-        for j in range(len(self.eigenvalues) + 1):
-            e = self.space.unit(j)
-            inside = float(np.linalg.norm(self._par(e, None)))
-            if inside < best_inside:
-                best, best_inside = e, inside
-        direction = self._off(best, self._par(best, None))
-        direction = self._off(direction, self._par(direction, None))
-        return direction * (1.0 / self.space.norm(direction))
-
     def matvec(self, v: Array) -> Array:
         """Return B v."""
         par = self._par(v, None)
@@ -308,6 +392,7 @@ class PartialSpectrum:
     def __matmul__(self, v: Array) -> Array:
         return self.matvec(v)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift I)^{-1} b``; raises LinAlgError where that matrix is singular."""
         shifted = self.eigenvalues + shift
@@ -317,40 +402,6 @@ class PartialSpectrum:
             raise np.linalg.LinAlgError(f"B + {shift!r} I is singular to working precision")
         par = self._par(b, None)
         return self.lift(par / shifted, 1.0 / tau if self.complement_dim else 0.0, b, par)
-
-    @property
-    def _rounding(self) -> float:
-        """Relative rounding error of a vector formed as W' (C v), for a unit vector v."""
-        row_norms = np.sqrt(np.einsum("ij,ij->j", *[np.abs(self._coefficients)] * 2))
-        return 4.0 * self.space.eps * max(1.0, float(row_norms.max(initial=1.0)))
-
-    def _par(self, v: Array, products: np.ndarray | None) -> np.ndarray:
-        self._check_version()
-        products = self._rows.products(v) if products is None else products
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._coefficients.T @ products
-
-    def _lift(
-        self, v_par: np.ndarray, beta: float, g: Array, g_par: np.ndarray | None, *, multiply: bool
-    ) -> tuple[Array, np.ndarray | None]:
-        self._check_version()
-        if g_par is None:
-            g_par = self._par(g, None)
-        with np.errstate(over="ignore", invalid="ignore"):
-            coefficients = self._coefficients @ (v_par - beta * g_par)
-        return self._rows.combine_and_add(coefficients, beta, g, multiply=multiply)
-
-    def _off(self, v: Array, par: np.ndarray) -> Array:
-        """Return v - U par."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            coefficients = self._coefficients @ -par
-        return self._rows.combine_and_add(coefficients, 1.0, v)[0]
-
-    def _check_version(self) -> None:
-        if self._rows.version != self._version:
-            raise RuntimeError(
-                "the matrix has changed since this spectrum was taken; take a new one"
-            )
 
 
 @dataclass(frozen=True)
@@ -453,21 +504,3 @@ def _second_pass(
     kept = t > SECOND_PASS_RANK
     root, Z = np.sqrt(t[kept]), Z[:, kept]
     return C @ (Z / root), (root[:, None] * Z.T) @ R
-
-
-def spectrum_of_update(
-    gamma: float,
-    columns: Columns,
-    half: np.ndarray,
-    weights: np.ndarray,
-    gram: np.ndarray,
-    rows: Rows,
-    orthogonality: float,
-) -> PartialSpectrum:
-    """Return the spectrum of ``B = gamma I + V (half diag(weights) half') V'`` with V = W' E."""
-    if not len(columns.scale):
-        return PartialSpectrum(gamma, np.empty(0), rows, np.zeros((gram.shape[0], 0)))
-    C, R = orthonormal_basis(columns, gram, rows, orthogonality)
-    core = R @ half
-    difference, P = eigh((core * weights) @ core.T)
-    return PartialSpectrum(gamma, gamma + difference, rows, C @ P, orthogonality)

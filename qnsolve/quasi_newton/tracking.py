@@ -94,11 +94,11 @@ class GradientChange:
         self.start, self.s = start, s
         self._s_products = s_products
 
+    @np.errstate(over="ignore", invalid="ignore")
     def request(self, g: Array) -> Request:
         """Return the inner products to be taken at the end of the step, g the gradient there."""
         pairs, space, s = self.start.pairs, self.start.pairs.space, self.s
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.y = y = g - self.start.vector
+        self.y = y = g - self.start.vector
         self._g = g
         dots = ((g, g), (s, s), (s, y), (y, y), (s, g), (y, g))
         # Where a crossing costs nothing W y is asked for at once, in place of W g.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.on_basis import NewtonPoint, SpectrumOnBasis
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.subproblem.arguments import checked_name, checked_positive, checked_power
@@ -69,11 +69,22 @@ class QuadraticModel:
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
         in_ball = g if self.metric is None else self.metric.from_ball(g)
-        self._split = split = self.spectrum.split(in_ball, products, norm)
-        gamma = self.spectrum.gamma if self.spectrum.complement_dim else 0.0
-        self.problem = ReducedProblem.of(
-            self.spectrum.eigenvalues, split.par, gamma, split.norm_perp
-        )
+        self._split = self.spectrum.basis.split(in_ball, products, norm)
+
+    @cached_property
+    def problem(self) -> ReducedProblem:
+        """The model in the coordinates of the spectrum."""
+        spectrum, split = self.spectrum, self._split
+        gamma = spectrum.gamma if spectrum.complement_dim else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            par = spectrum.to_eigenvectors(split.par)
+        return ReducedProblem.of(spectrum.eigenvalues, par, gamma, split.norm_perp)
+
+    @cached_property
+    def _newton(self) -> NewtonPoint | None:
+        """The unconstrained minimiser, where it comes without eigenvectors."""
+        spectrum = self.spectrum
+        return spectrum.newton_point(self._split) if isinstance(spectrum, SpectrumOnBasis) else None
 
     def trust_region(self, radius: float, norm: str = "l2") -> SubproblemResult:
         """Minimise over the region of `norm` "l2", "shape-inf" or "shape-2", in O(r).
@@ -94,6 +105,9 @@ class QuadraticModel:
 
     def minimise(self, term: Term) -> SubproblemResult:
         """Minimise with what keeps the step short given as it is, unchecked, in O(r)."""
+        newton = self._newton
+        if newton is not None and term.leaves_free(newton.length):
+            return FreeStep(self, term, newton)
         return SubproblemResult(self, term, term.solve(self.problem))
 
     @property
@@ -112,15 +126,19 @@ class QuadraticModel:
     @np.errstate(over="ignore", invalid="ignore")
     def lift_with_products(self, reduced: ReducedStep) -> tuple[Array, np.ndarray | None]:
         """Return the n-vector of a reduced step, and W p where it comes in the same pass."""
-        split, spectrum = self._split, self.spectrum
+        spectrum = self.spectrum
         if reduced.length == 0.0:  # also where the gradient is beyond the range
             return spectrum.space.zeros(spectrum.space.length), None
-        beta = reduced.perp / split.norm_perp if split.norm_perp > 0.0 else 0.0
-        p, products = spectrum.lift_with_products(
-            reduced.par, beta, split.carrier, split.carrier_par
-        )
-        if split.norm_perp == 0.0 and reduced.perp != 0.0:
-            p, products = p + reduced.perp * spectrum.complement_direction(), None
+        return self.lift_from_basis(spectrum.to_basis(reduced.par), reduced.perp)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def lift_from_basis(self, par: np.ndarray, perp: float) -> tuple[Array, np.ndarray | None]:
+        """Return the same for a step by its coordinates on the basis and off it."""
+        split, basis = self._split, self.spectrum.basis
+        beta = perp / split.norm_perp if split.norm_perp > 0.0 else 0.0
+        p, products = basis.lift_with_products(par, beta, split.carrier, split.carrier_par)
+        if split.norm_perp == 0.0 and perp != 0.0:
+            p, products = p + perp * basis.complement_direction(), None
         return (p if self.metric is None else self.metric.from_ball(p)), products
 
     def matvec(self, v: Array) -> Array:
@@ -179,7 +197,6 @@ class QuadraticModel:
         return certificate_of(term, problem, multipliers, measured, spectrum.scale)
 
 
-@dataclass(frozen=True, eq=False)
 class SubproblemResult:
     """A minimiser of a subproblem that can prove itself.
 
@@ -204,9 +221,15 @@ class SubproblemResult:
         Its value is a message.
     """
 
-    model: QuadraticModel
-    term: Term
-    reduced: ReducedStep
+    def __init__(self, model: QuadraticModel, term: Term, reduced: ReducedStep) -> None:
+        self.model, self.term, self._reduced = model, term, reduced
+        self.decrease, self.multipliers = reduced.decrease, reduced.multipliers
+        self.on_boundary, self.hard_case = reduced.on_boundary, reduced.hard_case
+        self.nit, self.status = reduced.nit, reduced.status
+
+    @property
+    def reduced(self) -> ReducedStep:
+        return self._reduced
 
     @property
     def step(self) -> Array:
@@ -221,31 +244,7 @@ class SubproblemResult:
     def _lifted(self) -> tuple[Array, np.ndarray | None]:
         return self.model.lift_with_products(self.reduced)
 
-    @property
-    def decrease(self) -> float:
-        return self.reduced.decrease
-
-    @property
-    def multipliers(self) -> np.ndarray:
-        return self.reduced.multipliers
-
-    @property
-    def on_boundary(self) -> bool:
-        return self.reduced.on_boundary
-
-    @property
-    def hard_case(self) -> bool:
-        return self.reduced.hard_case
-
-    @property
-    def nit(self) -> int:
-        return self.reduced.nit
-
-    @property
-    def status(self) -> SubproblemStatus:
-        return self.reduced.status
-
-    @property
+    @cached_property
     def length(self) -> float:
         """||step||_2 (of p = A^{1/2} step in a metric A), from the reduced coordinates."""
         return self.reduced.length
@@ -257,7 +256,7 @@ class SubproblemResult:
             return self.length
         return float(self.term.lengths(self.reduced.v).max())
 
-    @property
+    @cached_property
     def slope(self) -> float:
         """g'step, from the reduced coordinates."""
         return self.model.slope(self.reduced)
@@ -270,6 +269,31 @@ class SubproblemResult:
         if self.status in (SubproblemStatus.UNBOUNDED, SubproblemStatus.NONFINITE):
             return Certificate.of_nothing()
         return self.model.certify(self.step, self.term, self.multipliers)
+
+
+class FreeStep(SubproblemResult):
+    """The unconstrained minimiser of a definite model, which the term leaves as it is.
+
+    Its coordinates on the eigenvectors are found when first asked for.
+    """
+
+    on_boundary = hard_case = False
+    nit, status = 0, SubproblemStatus.SOLVED
+
+    def __init__(self, model: QuadraticModel, term: Term, point: NewtonPoint) -> None:
+        self.model, self.term, self._point = model, term, point
+        self.slope, self.length, self.decrease = point.slope, point.length, point.decrease
+        self.multipliers = np.zeros(1)
+
+    @cached_property
+    def reduced(self) -> ReducedStep:
+        point = self._point
+        v = np.append(self.model.spectrum.to_eigenvectors(point.par), point.perp)
+        return ReducedStep(v, np.zeros(1), point.decrease)
+
+    @cached_property
+    def _lifted(self) -> tuple[Array, np.ndarray | None]:
+        return self.model.lift_from_basis(self._point.par, self._point.perp)
 
 
 def space_of_matrix(B: Matrix) -> VectorSpace | None:

@@ -7,6 +7,7 @@ multiplier of its own.  A step of which the length alone is known is the case r 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,10 @@ class Term(ABC):
             return ReducedStep.zero(r, SubproblemStatus.NONFINITE, int(self.blocks(r)[-1]) + 1)
         return self._minimiser(problem)
 
+    def leaves_free(self, length: float) -> bool:
+        """Tell whether a minimiser of the model alone, of that l2 length, is one with this term."""
+        return False
+
     @abstractmethod
     def _minimiser(self, problem: ReducedProblem) -> ReducedStep:
         """Return a global minimiser of a problem of finite numbers."""
@@ -132,6 +137,9 @@ class TrustRegion(Term):
     @property
     def blocks(self) -> Callable[[int], np.ndarray]:
         return TRUST_REGIONS[self.norm][1]
+
+    def leaves_free(self, length: float) -> bool:
+        return self.norm == "l2" and length <= self.radius and length < math.inf
 
     def _minimiser(self, problem: ReducedProblem) -> ReducedStep:
         return TRUST_REGIONS[self.norm][0](problem, self.radius)

@@ -37,16 +37,16 @@ def boundary_shift(base: np.ndarray, a: np.ndarray) -> tuple[float, int, bool]:
     admissible multiplier, the sums ``base + delta`` do not cancel, however near the hard case is.
     """
     delta = max(0.0, float((np.abs(a) - base).max()))
-    for nit in range(1, MAX_NEWTON + 1):
-        shifted = base + delta
-        p = a / shifted
-        square = float(p @ p)
-        excess = math.sqrt(square) - 1.0
-        # Where the shift is below the range of 1 / x the increase is too.
-        with np.errstate(over="ignore"):
-            increase = excess * square / float(p @ (p / shifted))
-        # The second test ends a run that has reached the last bit of delta.
-        if excess <= 4.0 * EPS or delta + increase == delta:
-            return delta, nit, True
-        delta += increase
+    # Where the shift is below the range of 1 / x the increase is too.
+    with np.errstate(over="ignore"):
+        for nit in range(1, MAX_NEWTON + 1):
+            shifted = base + delta
+            p = a / shifted
+            square = float(np.vdot(p, p))
+            excess = math.sqrt(square) - 1.0
+            increase = excess * square / float(np.vdot(p, p / shifted))
+            # The second test ends a run that has reached the last bit of delta.
+            if excess <= 4.0 * EPS or delta + increase == delta:
+                return delta, nit, True
+            delta += increase
     return delta, MAX_NEWTON, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ class ReducedStep:
         (multiplier,) = self.multipliers
         return float(multiplier)
 
-    @property
+    @cached_property
     def length(self) -> float:
         """||s||_2."""
         return math.hypot(*self.v.tolist())
