@@ -297,12 +297,19 @@ def _restricts(bounds: Any) -> bool:
     """Tell whether `bounds`, in any of SciPy's forms, keep x from going anywhere."""
     if bounds is None:
         return False
-    if isinstance(bounds, Bounds):
-        low, high = bounds.lb, bounds.ub
-    else:
-        low = [-np.inf if pair[0] is None else pair[0] for pair in bounds]
-        high = [np.inf if pair[1] is None else pair[1] for pair in bounds]
-    return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
+    try:
+        if isinstance(bounds, Bounds):
+            low, high = bounds.lb, bounds.ub
+        else:
+            pairs = [(low, high) for low, high in bounds]
+            low = [-np.inf if low is None else low for low, _ in pairs]
+            high = [np.inf if high is None else high for _, high in pairs]
+        return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
+    except (TypeError, ValueError):
+        raise TypeError(
+            "bounds must be a scipy.optimize.Bounds or a sequence of pairs (low, high), one for "
+            f"each variable, got {bounds!r}"
+        ) from None
 
 
 def _warn_unused(method: str, **derivatives: Any) -> None:

@@ -87,7 +87,7 @@ def test_sums_in_float32_keep_all_digits_or_refuse(scale):
         assert B.update(jnp.asarray(s), jnp.asarray(y)) is UpdateStatus.NON_FINITE
 
 
-# gamma beside curvatures of another order ----------------------------------------------------------
+# gamma beside curvatures of another order ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [-18, -16, -12, -8, 8, 10, 12, 14, 18])
