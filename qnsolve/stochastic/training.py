@@ -12,7 +12,7 @@ from typing import Any
 
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
 from qnsolve.arrays.libraries import is_array, namespace_of
-from qnsolve.arrays.user import floating_vector, require_finite
+from qnsolve.arrays.user import floating_vector, require_digits, require_finite
 from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
 from qnsolve.checks import at_least, function, function_or_none
 from qnsolve.comm import Comm, as_comm
@@ -111,7 +111,7 @@ def train(
         penalties, such as weight decay, in both.  Called with `params` that it must not change; the
         gradient may be the same array each time.
     params : array, shape (n,)
-        Where to start: flat, real floating, finite, of any array library.
+        Where to start: flat, float32 or float64, finite, of any array library.
     batches : MiniBatches, sequence or iterable
         What an epoch runs through; an iterable, such as a torch DataLoader, is run through anew
         each epoch.  All batches count the same.
@@ -156,7 +156,9 @@ def train(
     Warns
     -----
     RuntimeWarning
-        If `hessp` is given to a method that does not use it, or a checkpoint cannot be written.
+        If `hessp` is given to a method that does not use it, a checkpoint cannot be written, or,
+        once, whole epochs of 20 steps or more have left the parameters as they were although the
+        gradient is not 0.
 
     Notes
     -----
@@ -247,6 +249,7 @@ def train(
                     raise ValueError("batches is empty: the first epoch had none")
                 message = f"batches had none left for epoch {run.epoch}"
                 break
+            run.warn_if_stuck()
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             write()
@@ -303,7 +306,9 @@ def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
     def checked() -> Border:
         if not is_array(params):
             raise TypeError(f"params must be an array, got {type(params).__name__}")
-        require_finite(floating_vector(params, "params", may_be_empty=comm is not None), "params")
+        vector = floating_vector(params, "params", may_be_empty=comm is not None)
+        require_digits(namespace_of(vector), vector.dtype, "params")
+        require_finite(vector, "params")
         return Border(params)
 
     border = agreed(comm, checked)
