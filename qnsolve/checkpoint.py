@@ -13,6 +13,7 @@ import re
 import secrets
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -166,6 +167,17 @@ def in_words(value: Any) -> Any:
         return {"type": type(value).__qualname__, **parts}
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def require_same(space: VectorSpace, **named: Any) -> None:
+    """Refuse, on every rank, what steers a run and is not the same on all of them; collective.
+
+    Callables and norms are told by their names: a rank has its own slice of them.
+    """
+    for name, value in named.items():
+        words = repr("DiagonalNorm" if isinstance(value, DiagonalNorm) else in_words(value))
+        if not space.same(float(zlib.crc32(words.encode()))):
+            raise ValueError(f"{name} must be the same on every rank, here it is {words}")
 
 
 def fingerprint(a: Array) -> str:

@@ -217,14 +217,15 @@ class Training:
             return None
         return (epochs - self.epoch) * len(self._stream.source) - self.number
 
-    def tell(self, callback: Callback, progress: Progress) -> None:
-        """Call `callback`; raise StoppedByCallback where it raises StopIteration on any rank."""
+    def tell(self, callback: Callback | None, progress: Progress) -> None:
+        """Call `callback`, if any; raise StoppedByCallback where a rank wants to stop."""
         stop = False
 
         def call() -> None:
             nonlocal stop
             try:
-                callback(progress)
+                if callback is not None:
+                    callback(progress)
             except StopIteration:
                 stop = True
 

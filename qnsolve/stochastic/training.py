@@ -13,7 +13,7 @@ from typing import Any
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
 from qnsolve.arrays.libraries import is_array, namespace_of
 from qnsolve.arrays.user import floating_vector, require_digits, require_finite
-from qnsolve.checkpoint import in_words, load, prepare, save_or_warn
+from qnsolve.checkpoint import in_words, load, prepare, require_same, save_or_warn
 from qnsolve.checks import at_least, function, function_or_none
 from qnsolve.comm import Comm, as_comm
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
@@ -198,7 +198,7 @@ def train(
     """
     # 1. Arguments.
     comm = None if comm is None else as_comm(comm)
-    make_solver(method, **options)  # refuses what is wrong with them
+    agreed(comm, lambda: make_solver(method, **options))  # refuses what is wrong with them
     stream = agreed(comm, lambda: stream_of(batches))
     required = {"loss_and_grad": loss_and_grad}
     optional = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
@@ -210,6 +210,8 @@ def train(
     solver = make_solver(method, **border.options(options))
     if space.sharded:
         _check_ranks(space, stream, checkpoint)
+        require_same(space, method=method, epochs=epochs, hessp=hessp is not None)
+        require_same(space, **vars(solver.options))
     space.agreed(lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every))
     function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
     run = Training(solver, function, stream, border.inside(params), space, border)
@@ -224,7 +226,8 @@ def train(
         if checkpoint is not None:
             save_or_warn(checkpoint, run.snapshot())
 
-    bar = _progress_bar(progress if space.leader else False, epochs)
+    bar = space.agreed(lambda: _progress_bar(progress if space.leader else False, epochs))
+    tells, tells_steps = (space.any(f is not None) for f in (callback, step_callback))
     message = f"all of {epochs} epochs are done"
     try:
         while run.epoch < epochs:
@@ -237,7 +240,7 @@ def train(
                 # 5. Write down, and tell.
                 if checkpoint_every and run.steps % checkpoint_every == 0:
                     write()
-                if step_callback is not None:
+                if tells_steps:
                     try:
                         run.tell(step_callback, run.progress())
                     except BaseException:
@@ -253,7 +256,7 @@ def train(
             shown = run.progress() if run.steps else None
             run.epoch, run.number = run.epoch + 1, 0
             write()
-            if callback is not None and shown is not None:
+            if tells and shown is not None:
                 run.tell(callback, shown)
     except StoppedByCallback:
         message = "stopped by the callback"
