@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -243,6 +244,19 @@ def in_words(value: Any, depth: int = DEPTH, *, by_parts: bool = True) -> Any:
         return {"type": _name_of(value), **parts}
     own = getattr(value, "__dict__", {}) if by_parts else {}
     return {"type": _name_of(value), **words(own)} if own else _name_of(value)
+
+
+def require_same(space: VectorSpace, **named: Any) -> None:
+    """Refuse, on every rank, what steers a run and is not the same on all of them; collective.
+
+    Callables and norms are told by their names: a rank has its own slice of them.
+    """
+    for name, value in named.items():
+        words = repr(
+            "DiagonalNorm" if isinstance(value, DiagonalNorm) else in_words(value, by_parts=False)
+        )
+        if not space.same(float(zlib.crc32(words.encode()))):
+            raise ValueError(f"{name} must be the same on every rank, here it is {words}")
 
 
 def fingerprint(a: Array) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
+from qnsolve.arrays import agreed
+from qnsolve.comm import as_comm
 from qnsolve.methods import METHODS
 
 DEFAULT_METHOD = "hybrid-tr"
@@ -76,8 +78,10 @@ def minimize(
         Ranks that solve one problem together.  Every rank calls with its own slice of `x0`, of any
         length from 0, and with a `fun` that returns *its part* of f, which is the sum over all
         ranks, and its slice of the gradient of that sum.  The result has the slice of x and of the
-        gradient, everything else is the same on every rank.  What a callable raises on one rank
-        ends all of them: the others raise :class:`qnsolve.comm.RankError` with its message.
+        gradient, everything else is the same on every rank, and so must `method` be, and all
+        options but ``disp``, ``history`` and ``maxtime``; a callback may be given on some.  What is
+        wrong with an argument, or raised by a callable, on one rank ends all of them: the others
+        raise :class:`qnsolve.comm.RankError` with its message.
 
     Returns
     -------
@@ -111,10 +115,16 @@ def minimize(
     >>> result.success, result.x.shape, np.round(result.fun, 6)
     (True, (2, 2), np.float64(-1.0))
     """
-    solve = _method_named(DEFAULT_METHOD if method is None else method)
-    if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"options must be a mapping such as a dict, got {type(options).__name__}")
-    return solve(
+    comm = None if comm is None else as_comm(comm)
+
+    def chosen() -> Callable[..., OptimizeResult]:
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(
+                f"options must be a mapping such as a dict, got {type(options).__name__}"
+            )
+        return _method_named(DEFAULT_METHOD if method is None else method)
+
+    return agreed(comm, chosen)(
         fun,
         x0,
         args,

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import Bounds, OptimizeResult
 
-from qnsolve.arrays import VectorSpace
+from qnsolve.arrays import VectorSpace, agreed
 from qnsolve.callables import Callables
 from qnsolve.callback import wrap_callback
+from qnsolve.checkpoint import require_same
 from qnsolve.comm import as_comm
 from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
@@ -43,6 +44,9 @@ from qnsolve.subproblem.regions import TRUST_REGIONS
 
 MAX_BLIND = 10
 """Steps in a row without a finite product with the Hessian, after which there is none."""
+
+OF_A_RANK = ("disp", "history", "maxtime")
+"""Options that may differ from rank to rank; all others steer the run."""
 
 HYBRID_SHRINKAGE = 0.25
 """Part of a poor step to which the radius shrinks at least: the new pair mends the model, too."""
@@ -214,20 +218,28 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         **options: Any,
     ) -> OptimizeResult:
         method = TABLE[name]
-        _refuse_restrictions(name, bounds, constraints)
         comm = None if comm is None else as_comm(comm)
+        agreed(comm, lambda: _refuse_restrictions(name, bounds, constraints))
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space
-        checked = method.options.from_user(options, space.eps)
-        hessian = None
-        if method.uses_hessian:
-            if hess is not None and space.sharded:
-                raise ValueError("with comm no rank has all rows of hess; give hessp")
-            hessian = Hessian(objective, hess, hessp, args)
-        else:
+
+        def arguments() -> tuple[SolverOptions, Hessian | None, Any]:
+            checked, hessian = method.options.from_user(options, space.eps), None
+            if method.uses_hessian:
+                if hess is not None and space.sharded:
+                    raise ValueError("with comm no rank has all rows of hess; give hessp")
+                hessian = Hessian(objective, hess, hessp, args)
+            return checked, hessian, wrap_callback(callback)
+
+        checked, hessian, shown = space.agreed(arguments)
+        if space.sharded:
+            require_same(space, method=name, jac=jac is True)
+            require_same(space, **{n: v for n, v in vars(checked).items() if n not in OF_A_RANK})
+            require_same(space, hessp=hessian is not None and hessp is not None)
+        if hessian is None:
             _warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
-        run = Run(callables, checked, _on_all_ranks(wrap_callback(callback), space))
+        run = Run(callables, checked, _on_all_ranks(shown, space))
         result = drive(method.loop(checked, run), callables.answer)
         result.x = objective.shaped(result.x)
         result.jac = objective.shaped(result.jac)
@@ -298,12 +310,19 @@ def _restricts(bounds: Any) -> bool:
     """Tell whether `bounds`, in any of SciPy's forms, keep x from going anywhere."""
     if bounds is None:
         return False
-    if isinstance(bounds, Bounds):
-        low, high = bounds.lb, bounds.ub
-    else:
-        low = [-np.inf if pair[0] is None else pair[0] for pair in bounds]
-        high = [np.inf if pair[1] is None else pair[1] for pair in bounds]
-    return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
+    try:
+        if isinstance(bounds, Bounds):
+            low, high = bounds.lb, bounds.ub
+        else:
+            pairs = [(low, high) for low, high in bounds]
+            low = [-np.inf if low is None else low for low, _ in pairs]
+            high = [np.inf if high is None else high for _, high in pairs]
+        return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
+    except (TypeError, ValueError):
+        raise TypeError(
+            "bounds must be a scipy.optimize.Bounds or a sequence of pairs (low, high), one for "
+            f"each variable, got {bounds!r}"
+        ) from None
 
 
 def _warn_unused(method: str, **derivatives: Any) -> None:

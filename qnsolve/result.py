@@ -66,8 +66,28 @@ class Status(IntEnum):
         return self in (Status.GTOL, Status.FTOL)
 
 
-def make_result(status: Status, **fields: Any) -> OptimizeResult:
+MATRIX = (
+    "the result has no {name}: the matrix of a run is not handed over.  Update an LSR1 or LBFGS "
+    "in a callback with the differences of x and jac of its intermediate_result; its products are "
+    "@ and solve"
+)
+
+
+class Result(OptimizeResult):
+    """SciPy's result, which says why it has no matrix.
+
+    Examples
+    --------
+    >>> hasattr(Result(x=1.0), "hess_inv"), Result(x=1.0).x
+    (False, 1.0)
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("hess", "hess_inv") and name not in self:
+            raise AttributeError(MATRIX.format(name=name))
+        return super().__getattr__(name)
+
+
+def make_result(status: Status, **fields: Any) -> Result:
     """Return SciPy's result with `status`, its message and `success` filled in."""
-    return OptimizeResult(
-        status=int(status), success=status.success, message=status.message, **fields
-    )
+    return Result(status=int(status), success=status.success, message=status.message, **fields)

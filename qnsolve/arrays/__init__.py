@@ -5,11 +5,9 @@ from qnsolve.arrays.host import use_compiled
 from qnsolve.arrays.libraries import Array, to_host
 from qnsolve.arrays.ranks import agreed
 from qnsolve.arrays.request import Numbers, Request
-from qnsolve.arrays.space import LARGEST_SQUARE, SMALLEST_SQUARE, VectorSpace
+from qnsolve.arrays.space import VectorSpace
 
 __all__ = [
-    "LARGEST_SQUARE",
-    "SMALLEST_SQUARE",
     "Array",
     "Numbers",
     "Request",

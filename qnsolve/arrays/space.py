@@ -22,10 +22,6 @@ def _full_squares(info: Any) -> tuple[float, float]:
     return float(info.smallest_normal) / float(info.eps), float(info.max) * float(info.eps)
 
 
-SMALLEST_SQUARE, LARGEST_SQUARE = _full_squares(np.finfo(np.float64))
-"""Between these a sum of squares in float64 has all its digits."""
-
-
 class VectorSpace(ABC):
     """Library, dtype, device and length shared by all n-vectors of one solve.
 
@@ -173,7 +169,7 @@ class VectorSpace(ABC):
     def norm(self, a: Array) -> float:
         """Return the Euclidean norm of `a`, also where its square over- or underflows."""
         square = self.dot(a, a)
-        if self._least_square <= square <= self._most_square:
+        if self.is_whole(square):
             return math.sqrt(square)
         largest = self.norm_inf(a)
         if largest == 0.0 or not math.isfinite(largest):
@@ -184,6 +180,10 @@ class VectorSpace(ABC):
         rest = 2.0 ** (exponent // 2 - exponent)
         scaled = a * half * rest
         return math.sqrt(self.dot(scaled, scaled)) / half / rest
+
+    def is_whole(self, square: float) -> bool:
+        """Tell whether a sum of squares has all its digits, and lost none to the range."""
+        return self._least_square <= square <= self._most_square
 
     @abstractmethod
     def products_of_combinations(

@@ -85,13 +85,18 @@ def start_point(x0: Any, name: str = "x0", *, may_be_empty: bool = False) -> Arr
     if dtype != x0.dtype and is_jax(x0) and xp.zeros(0).dtype != dtype:
         warnings.warn(f"{NARROW_JAX}: {name} becomes float32", RuntimeWarning, stacklevel=2)
         dtype = xp.float32
+    require_digits(xp, dtype, name)
+    x0 = xp.astype(x0, dtype)
+    require_finite(x0, name)
+    return x0
+
+
+def require_digits(xp: Any, dtype: Any, name: str) -> None:
+    """Refuse float16 and bfloat16: of two gradients with three digits no difference is left."""
     if xp.finfo(dtype).eps > np.finfo(np.float32).eps:
         raise TypeError(
             f"{name} has dtype {dtype}, too coarse for secant pairs; convert it to float32"
         )
-    x0 = xp.astype(x0, dtype)
-    require_finite(x0, name)
-    return x0
 
 
 def one_number(value: Any, name: str, wanted: str, *, if_tuple: str = "") -> Any:

@@ -34,7 +34,7 @@ class UpdateStatus(Enum):
     SATISFIED = "B s = y holds already to rounding"
     SMALL_DENOMINATOR = "|s'(y - B s)| is too small against |s| |y - B s|"
     SMALL_CURVATURE = "s'y is not safely positive"
-    ILL_CONDITIONED = "the inner matrix would be singular to working precision"
+    ILL_CONDITIONED = "B, or its inner matrix, would be singular to working precision"
 
     @property
     def stored(self) -> bool:
@@ -157,7 +157,7 @@ class CompactMatrix(Stateful):
         pair = self.pairs.measure(s, y) if products is None else products
         if pair.ss == 0.0 and self.space.norm_inf(s) == 0.0:
             return UpdateStatus.ZERO_STEP
-        if not pair.representable:
+        if not pair.representable(self.space):
             return UpdateStatus.NON_FINITE
         self._ratios.append(curvature_ratio(pair))
         blocks = self.pairs.candidate(pair)
@@ -266,10 +266,11 @@ class CompactMatrix(Stateful):
     def diagonal(self) -> Array:
         """Return the diagonal of B, shape (n,), in O(m^2 n)."""
         factor, weights = self._low_rank_part()
-        diagonal = self.space.zeros(self.n) + self._gamma
+        diagonal = self.space.zeros(self.space.length) + self._gamma
+        # With the root of its weight a column has the unit of a root of B, and not that of s or y.
         for column, weight in zip(factor.T, weights, strict=True):
-            v = self.pairs.combine(column)
-            diagonal = diagonal + float(weight) * v * v
+            v = self.pairs.combine(math.sqrt(abs(weight)) * column)
+            diagonal = diagonal + math.copysign(1.0, weight) * v * v
         return diagonal
 
     def norm_bound(self) -> float:

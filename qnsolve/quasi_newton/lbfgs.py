@@ -10,6 +10,16 @@ from qnsolve.quasi_newton.pairs import GramBlocks, PairMemory
 from qnsolve.quasi_newton.scaling import MIN_COSINE
 from qnsolve.quasi_newton.spectrum import Columns
 
+MOST_ABOVE = 1e11
+"""Largest ratio of gamma to the curvature of a pair.
+
+The compact form is gamma I and a difference, both rounded.  Curvatures of 1 beside a gamma of 1e11
+were wrong by 1e-4, by 0.09 at 1e14, and negative at 1e15.
+"""
+
+MOST_BELOW = 1e14
+"""Largest ratio of the curvature of a pair to gamma: from 1e16 on eigenvalues were negative."""
+
 
 class LBFGS(FactoredMatrix):
     r"""Limited-memory BFGS matrix, positive definite.
@@ -40,8 +50,11 @@ class LBFGS(FactoredMatrix):
 
     Notes
     -----
-    A pair is refused where ``s'y <= 1e-8 |s| |y|``.  Storage and cost as for :class:`LSR1`, with
-    2k in place of k in the host part.
+    A pair is refused where ``s'y <= 1e-8 |s| |y|``, or where its curvature, ``s'y / s's`` or
+    ``y'y / s'y``, is more than 1e11 times less or 1e14 times more than gamma: of two such numbers a
+    sum keeps only one.  The newest pair satisfies :math:`B s = y` to rounding relative to
+    max(||B||, gamma) ||s||.  Storage and cost as for :class:`LSR1`, with 2k in place of k in the
+    host part.
 
     References
     ----------
@@ -71,12 +84,16 @@ class LBFGS(FactoredMatrix):
     def _factor(self, blocks: GramBlocks, gamma: float) -> Inner:
         # In the basis [S Y] the middle matrix is -[S'S / gamma, L / gamma; L' / gamma, -D]^{-1}.
         # Scaled before it is formed, so that nothing overflows: s_j by |s_j|, y_j by sqrt(s_j'y_j).
-        s_norms, root = blocks.s_norms, np.sqrt(blocks.SY.diagonal())
+        curvature = blocks.SY.diagonal()
+        s_norms, root = blocks.s_norms, np.sqrt(curvature)
         SS = blocks.SS / s_norms[:, None] / s_norms
         L = np.tril(blocks.SY, -1) / s_norms[:, None] / root / np.sqrt(gamma)
         middle = np.block([[-SS, -L], [-L.T, np.eye(len(blocks))]])
         inner = Inner(middle, np.ones(2 * len(blocks)))
         inner.half = inner.half * np.append(np.sqrt(gamma) / s_norms, 1.0 / root)[:, None]
+        low = (curvature / blocks.s_norms / blocks.s_norms).min(initial=gamma)
+        high = (blocks.y_norms / curvature * blocks.y_norms).max(initial=gamma)
+        inner.usable &= bool(gamma / low <= MOST_ABOVE and high / gamma <= MOST_BELOW)
         return inner
 
     def _columns(self) -> Columns:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Request, VectorSpace, to_host
+from qnsolve.arrays import Array, Request, VectorSpace, to_host
 from qnsolve.state import Stateful
 
 
@@ -90,13 +90,11 @@ class PairProducts:
     sy: float
     yy: float
 
-    @property
-    def representable(self) -> bool:
-        """True where no product has lost digits to over- or underflow."""
+    def representable(self, space: VectorSpace) -> bool:
+        """Return whether no product, summed as in `space`, has lost digits to its range."""
         if self.yy == self.sy == 0.0:  # y is zero, or so small that it might as well be
-            return SMALLEST_SQUARE <= self.ss <= LARGEST_SQUARE
-        low, high = SMALLEST_SQUARE, LARGEST_SQUARE
-        return low <= self.ss <= high and low <= self.yy <= high
+            return space.is_whole(self.ss)
+        return space.is_whole(self.ss) and space.is_whole(self.yy)
 
     def with_share(self, share: float) -> PairProducts:
         """Return the products of (s, y + share s)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qnsolve.arrays import LARGEST_SQUARE, SMALLEST_SQUARE, Array, Numbers, Request, VectorSpace
+from qnsolve.arrays import Array, Numbers, Request, VectorSpace
 from qnsolve.quasi_newton.pairs import PairProducts, RowMemory
 from qnsolve.state import Saved, Stateful
 
@@ -156,6 +156,6 @@ class GradientChange:
 
 def root(square: float, v: Array, space: VectorSpace) -> float:
     """Return ||v|| given its square, which may have over- or underflowed."""
-    if SMALLEST_SQUARE <= square <= LARGEST_SQUARE:
+    if space.is_whole(square):
         return math.sqrt(square)
     return space.norm(v)

@@ -25,7 +25,7 @@ class PytreeLoss:
     Raises
     ------
     TypeError
-        If `loss` is not callable, or the leaves are not of one real floating dtype.
+        If `loss` is not callable, or the leaves are not all float32 or all float64.
 
     Notes
     -----
@@ -48,9 +48,13 @@ class PytreeLoss:
     def __init__(self, loss: Callable[..., Any], tree: Any) -> None:
         if not callable(loss):
             raise TypeError(f"loss must be callable, got {type(loss).__name__}")
-        kinds = sorted({str(leaf.dtype) for leaf in jax.tree_util.tree_leaves(tree)})
-        if len(kinds) != 1 or not kinds[0].startswith(("float", "bfloat")):
-            raise TypeError(f"the leaves must be of one real floating dtype, got {kinds}")
+        leaves = jax.tree_util.tree_leaves(tree)
+        kinds = sorted({str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in leaves})
+        if len(kinds) != 1 or not kinds[0].startswith("float"):
+            raise TypeError(
+                f"the leaves must be of one real floating dtype, float32 or float64, got {kinds}; "
+                "what is not to be trained, such as an integer, belongs into the loss"
+            )
         self.params, self._unravel = ravel_pytree(tree)
 
         def flat(x: Array, batch: tuple[Any, ...]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ KINDS = {"n_pairs": int, "accepted": bool, "stored": bool, "finite": bool}
 
 COUNTS = ("epoch", "gradients", "products", "values")
 """Columns of the history beside those."""
+
+LONG = 20
+"""Steps without a move that are worth a word: a radius has shrunk by 1e6 at least by then."""
 
 _END = object()
 
@@ -151,6 +155,8 @@ class Training:
         # Passes at the last change of the batch size, and the cost in gradients by then.
         self._paid = self._cost_paid = 0.0
         self._infos: list[StepInfo] = []
+        # Where x has been since which step, as far as the ends of epochs show.
+        self._standing, self._has_warned = (self.state.x, 0), False
         self._counts: list[tuple[int, int, int, int]] = []
 
     def batches(self) -> Iterator[Any]:
@@ -177,6 +183,28 @@ class Training:
         self._noted = None
         self.epoch, self.number = self.epoch + 1, 0
         self.note()
+
+    def warn_if_stuck(self) -> None:
+        """Warn, once a run, where no epoch has moved x for long, though its gradient is not 0."""
+        x, first = self._standing
+        with np.errstate(over="ignore"):
+            moved = self.state.x is not x and self._space.norm_inf(self.state.x - x) != 0.0
+        if moved:
+            self._standing = self.state.x, len(self._infos)
+        infos = self._infos[first:]
+        at_rest = all(info.gradient_norm == 0.0 for info in infos)
+        if moved or self._has_warned or len(infos) < LONG or at_rest:
+            return
+        self._has_warned = True
+        finite, accepted = (sum(getattr(i, n) for i in infos) for n in ("finite", "accepted"))
+        warnings.warn(
+            f"the parameters have not moved in {len(infos)} steps up to epoch {self.epoch}; "
+            f"{finite} were on a finite loss and {accepted} accepted.  The steps are below "
+            "rounding, the gradient is not that of the loss (verify.check_grad tells), or the loss "
+            "is no function of the parameters alone",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def check_pivot(self) -> None:
         """At the beginning of an epoch, go back if the loss is not lower than at the last pivot."""
@@ -205,14 +233,15 @@ class Training:
             return None
         return (epochs - self.epoch) * len(self._stream.source) - self.number
 
-    def tell(self, callback: Callback, progress: Progress) -> None:
-        """Call `callback`; raise StoppedByCallback where it raises StopIteration on any rank."""
+    def tell(self, callback: Callback | None, progress: Progress) -> None:
+        """Call `callback`, if any; raise StoppedByCallback where a rank wants to stop."""
         stop = False
 
         def call() -> None:
             nonlocal stop
             try:
-                callback(progress)
+                if callback is not None:
+                    callback(progress)
             except StopIteration:
                 stop = True
 
@@ -276,6 +305,7 @@ class Training:
         self._infos = [StepInfo(*row) for row in zip(*(history[n] for n in names), strict=True)]
         counts = (history[name] for name in COUNTS)
         self._counts = list(zip(*counts, strict=True))
+        self._standing = self.state.x, len(self._infos)
         self._loss.restore(saved["loss"])
         self.note()
 

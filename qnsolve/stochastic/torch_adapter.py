@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.func import functional_call
 
 from qnsolve.checks import NOT_NEGATIVE_FINITE, at_least
-from qnsolve.stochastic.torch_optim import check_alike
+from qnsolve.stochastic.torch_optim import check_alike, warn_if_random
 
-DROPOUT = {
-    torch.nn.modules.dropout._DropoutNd: "p",
-    torch.nn.RNNBase: "dropout",
-    torch.nn.MultiheadAttention: "dropout",
+DROPOUT: dict[type, Callable[[Any], float]] = {
+    torch.nn.modules.dropout._DropoutNd: lambda layer: layer.p,
+    torch.nn.RNNBase: lambda layer: layer.dropout if layer.num_layers > 1 else 0.0,
+    torch.nn.MultiheadAttention: lambda layer: layer.dropout,
 }
-"""Layers that may drop out, and what their rate is called."""
+"""Layers that may drop out, and their rate; a recurrent one has it between its layers only."""
 
 
 class ModuleLoss:
@@ -43,6 +43,12 @@ class ModuleLoss:
         If an argument is not of the kind described, if the parameters are not all of one dtype and
         device, or if dropout is active: the two ends of a step would be values of two functions.
         ``module.eval()``, or p = 0, turns it off.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the first evaluation gives another loss when it is made again, without a graph, as with
+        ``torch.nn.functional.dropout``, which no layer tells of.
 
     Notes
     -----
@@ -84,9 +90,7 @@ class ModuleLoss:
         if not callable(loss):
             raise TypeError(f"loss must be callable, got {type(loss).__name__}")
         for name, layer in module.named_modules():
-            rates = [
-                getattr(layer, rate) for kind, rate in DROPOUT.items() if isinstance(layer, kind)
-            ]
+            rates = [rate(layer) for kind, rate in DROPOUT.items() if isinstance(layer, kind)]
             if layer.training and any(rates):
                 raise ValueError(
                     f"dropout is active in {name or 'the module'}; set its rate to 0 or call "
@@ -102,6 +106,7 @@ class ModuleLoss:
         self._shapes = [p.shape for p in named.values()]
         self._sizes = [p.numel() for p in named.values()]
         self._buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
+        self._has_been_checked = False
         # Buffers as they were after the last evaluations: two batches at both ends of a step.
         self._seen: list[tuple[Tensor, dict[str, Tensor]]] = []
 
@@ -135,6 +140,10 @@ class ModuleLoss:
         gradient.add_(x, alpha=decay)
         if buffers:
             self._seen = [*self._seen[-3:], (x, buffers)]
+        if not self._has_been_checked:
+            self._has_been_checked = True
+            again = float(ModuleLoss.value(self, x, batch))
+            warn_if_random(float(value), again, x.dtype, "evaluations of the loss")
         return value, gradient
 
     def value(self, x: Tensor, batch: Any) -> Tensor:

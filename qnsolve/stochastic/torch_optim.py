@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -29,6 +29,18 @@ NUMPY = "numpy array"
 
 SURELY_NO_HOST_ARRAY = 1000
 """Number of parameters in float64 from which no array of the host is as long as a vector."""
+
+
+class Group(dict[str, Any]):
+    """A group of parameters, which says to schedulers that it has no learning rate."""
+
+    def __missing__(self, key: str) -> Any:
+        if key == "lr":
+            raise TypeError(
+                "QuasiNewton has no learning rate for a scheduler to change: its steps have the "
+                "length that the model has earned; initial_rate is that of the first"
+            )
+        raise KeyError(key)
 
 
 class QuasiNewton(torch.optim.Optimizer):
@@ -87,6 +99,8 @@ class QuasiNewton(torch.optim.Optimizer):
     True
     """
 
+    param_groups: list[Any]
+
     def __init__(
         self,
         params: Iterable[Tensor],
@@ -128,7 +142,10 @@ class QuasiNewton(torch.optim.Optimizer):
             raise ValueError(
                 "QuasiNewton takes one group of parameters: its steps are of all of them at once"
             )
-        super().add_param_group(param_group)
+        for name in param_group:
+            if name not in ("params", "param_names"):
+                raise TypeError(f"a group of QuasiNewton has no option {name!r}; give it params")
+        super().add_param_group(Group(param_group))
 
     def step(self, closure: Callable[[], Any]) -> Any:
         """Do one step on the batch of `closure`; return its loss at the beginning.
@@ -163,7 +180,8 @@ class QuasiNewton(torch.optim.Optimizer):
                 run.x = x
             run, info = self._solver.step(run, value_and_grad)
             if self._run is None:
-                self._warn_if_random(*map(_number, losses[:2]))
+                first, again = map(_number, losses[:2])
+                warn_if_random(first, again, self._params[0].dtype, "calls of the closure")
         except BaseException:
             self._write(now)
             _copy(before, self._buffers)
@@ -185,7 +203,7 @@ class QuasiNewton(torch.optim.Optimizer):
         ValueError
             If it is of another kind of optimizer, another method, or other parameters.
         """
-        given = dict(state_dict)
+        given = dict(state_dict) if isinstance(state_dict, Mapping) else {}
         saved = given.pop("solver", None)
         if saved is None:
             raise ValueError("this is no state of a QuasiNewton")
@@ -196,6 +214,7 @@ class QuasiNewton(torch.optim.Optimizer):
                 )
         run = self._restored_run(saved["run"])
         super().load_state_dict(given)
+        self.param_groups = [Group(group) for group in self.param_groups]
         self._run = run
 
     def __getstate__(self) -> dict[str, Any]:
@@ -244,16 +263,6 @@ class QuasiNewton(torch.optim.Optimizer):
 
         return self._solver.restore(restored(saved["state"]))
 
-    def _warn_if_random(self, f: float, again: float) -> None:
-        rounding = REPEATABLE * torch.finfo(self._params[0].dtype).eps
-        if abs(f - again) > rounding * max(abs(f), abs(again)):
-            warnings.warn(
-                f"two calls of the closure at the same parameters gave {f!r} and {again!r}; turn "
-                "off dropout, and let every call within a step see the same batch",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-
     def _vector(self) -> Tensor:
         return torch.cat([p.detach().reshape(-1) for p in self._params])
 
@@ -274,6 +283,17 @@ def check_alike(params: list[Tensor]) -> None:
     kinds = sorted({f"{p.dtype} on {p.device}" for p in params})
     if len(kinds) > 1:
         raise ValueError(f"the parameters must have one dtype and device, got {kinds}")
+
+
+def warn_if_random(f: float, again: float, dtype: torch.dtype, what: str) -> None:
+    """Warn where two values at the same parameters, of which `what` says whose, differ."""
+    if abs(f - again) > REPEATABLE * torch.finfo(dtype).eps * max(abs(f), abs(again)):
+        warnings.warn(
+            f"two {what} at the same parameters gave {f!r} and {again!r}; turn off dropout, and "
+            "let every call within a step see the same batch",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 @torch.no_grad()

@@ -12,8 +12,17 @@ from typing import Any
 
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
 from qnsolve.arrays.libraries import is_array, namespace_of
-from qnsolve.arrays.user import floating_vector, require_finite
-from qnsolve.checkpoint import in_words, load, noting, prepare, reading, save, save_or_warn
+from qnsolve.arrays.user import floating_vector, require_digits, require_finite
+from qnsolve.checkpoint import (
+    in_words,
+    load,
+    noting,
+    prepare,
+    reading,
+    require_same,
+    save,
+    save_or_warn,
+)
 from qnsolve.checks import at_least, function, function_or_none
 from qnsolve.comm import Comm, as_comm
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
@@ -111,7 +120,7 @@ def train(
         penalties, such as weight decay, in both.  Called with `params` that it must not change; the
         gradient may be the same array each time.
     params : array, shape (n,)
-        Where to start: flat, real floating, finite, of any array library.
+        Where to start: flat, float32 or float64, finite, of any array library.
     batches : MiniBatches, sequence or iterable
         What an epoch runs through; an iterable, such as a torch DataLoader, is run through anew
         each epoch.  All batches count the same.
@@ -156,7 +165,9 @@ def train(
     Warns
     -----
     RuntimeWarning
-        If `hessp` is given to a method that does not use it, or a checkpoint cannot be written.
+        If `hessp` is given to a method that does not use it, a checkpoint cannot be written, or,
+        once, whole epochs of 20 steps or more have left the parameters as they were although the
+        gradient is not 0.
 
     Notes
     -----
@@ -196,7 +207,7 @@ def train(
     """
     # 1. Arguments.
     comm = None if comm is None else as_comm(comm)
-    make_solver(method, **options)  # refuses what is wrong with them
+    agreed(comm, lambda: make_solver(method, **options))  # refuses what is wrong with them
     stream = agreed(comm, lambda: stream_of(batches))
     required = {"loss_and_grad": loss_and_grad}
     optional = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
@@ -208,6 +219,8 @@ def train(
     solver = make_solver(method, **border.options(options))
     if space.sharded:
         _check_ranks(space, stream, checkpoint)
+        require_same(space, method=method, epochs=epochs, hessp=hessp is not None)
+        require_same(space, **vars(solver.options))
     space.agreed(lambda: _check_batches(stream, solver.options, checkpoint, checkpoint_every))
     function = BatchFunction(loss_and_grad, space, solver.options.overlap, hessp, border)
     # A copy: the caller's array is neither changed nor returned.
@@ -230,7 +243,8 @@ def train(
         if tree is not None:
             writer(place, tree)
 
-    bar = _progress_bar(progress if space.leader else False, epochs)
+    bar = space.agreed(lambda: _progress_bar(progress if space.leader else False, epochs))
+    tells, tells_steps = (space.any(f is not None) for f in (callback, step_callback))
     message = f"all of {epochs} epochs are done"
     try:
         while run.epoch < epochs:
@@ -243,7 +257,7 @@ def train(
                 # 5. Write down, and tell.
                 if checkpoint_every and run.steps % checkpoint_every == 0:
                     write()
-                if step_callback is not None:
+                if tells_steps:
                     run.tell(step_callback, run.progress())
             # 6. The next epoch, unless the batches have run out.
             if run.number == 0:
@@ -251,10 +265,11 @@ def train(
                     raise ValueError("batches is empty: the first epoch had none")
                 message = f"batches had none left for epoch {run.epoch}"
                 break
+            run.warn_if_stuck()
             shown = run.progress() if run.steps else None
             run.next_epoch()
             write()
-            if callback is not None and shown is not None:
+            if tells and shown is not None:
                 run.tell(callback, shown)
     except StoppedByCallback:
         message = "stopped by the callback"
@@ -312,7 +327,9 @@ def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
     def checked() -> Border:
         if not is_array(params):
             raise TypeError(f"params must be an array, got {type(params).__name__}")
-        require_finite(floating_vector(params, "params", may_be_empty=comm is not None), "params")
+        vector = floating_vector(params, "params", may_be_empty=comm is not None)
+        require_digits(namespace_of(vector), vector.dtype, "params")
+        require_finite(vector, "params")
         return Border(params)
 
     border = agreed(comm, checked)

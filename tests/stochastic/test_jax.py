@@ -63,3 +63,8 @@ def test_what_is_refused():
         PytreeLoss(3, tree())
     with pytest.raises(TypeError, match="one real floating dtype"):
         PytreeLoss(loss, {"w": jnp.arange(3)})
+    for leaf in (3, jnp.arange(3), jnp.ones(3) + 1j, jnp.ones(3, dtype=jnp.bfloat16), "text", True):
+        with pytest.raises(TypeError, match="one real floating dtype, float32 or float64, got"):
+            PytreeLoss(loss, {"w": jnp.ones(6), "k": leaf})
+    with pytest.raises(TypeError, match=r"got \[\]"):
+        PytreeLoss(loss, {})

@@ -438,6 +438,90 @@ def test_a_closure_that_is_no_function_is_noticed_at_the_first_step(kind):
         run(module, QuasiNewton(module.parameters()), 2)
 
 
+def trained(module, **options):
+    loss = ModuleLoss(module, half_squares)
+    return train(loss, loss.params(), MiniBatches(*tensors(40), batch_size=10), epochs=2, **options)
+
+
+@pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-ls", "newton-tr"])
+def test_dropout_that_no_layer_shows_is_noticed_at_the_first_step_of_train(method):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        with pytest.warns(RuntimeWarning, match="two evaluations of the loss at the same") as seen:
+            trained(DroppingOut(), method=method)
+        assert len(seen) == 1
+        trained(DroppingOut().eval(), method=method)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.LSTM(4, 4, num_layers=2, dropout=0.5),
+        torch.nn.GRU(4, 4, num_layers=2, dropout=0.5),
+        torch.nn.MultiheadAttention(4, 1, dropout=0.5),
+        torch.nn.TransformerEncoderLayer(4, 1, 4, dropout=0.5),
+        torch.nn.Dropout2d(0.5),
+    ],
+)
+def test_dropout_of_a_layer_is_refused_before_an_evaluation(layer):
+    layer = torch.nn.Sequential(torch.nn.Linear(4, 4), layer)
+    with pytest.raises(ValueError, match=r"dropout is active in 1.*eval\(\)"):
+        ModuleLoss(layer, half_squares)
+    ModuleLoss(layer.eval(), half_squares)
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last")
+def test_a_recurrent_layer_alone_never_drops_out():
+    ModuleLoss(torch.nn.LSTM(4, 4, num_layers=1, dropout=0.5), half_squares)
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.complex64])
+def test_modules_of_other_dtypes_are_refused_by_train(dtype):
+    def never(output, target):
+        raise AssertionError("evaluated")
+
+    loss = ModuleLoss(torch.nn.Linear(INPUTS, 1).to(dtype), never)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(TypeError, match=f"params .*{name}"):
+        train(loss, loss.params(), [tensors(10)])
+
+
+SCHEDULERS = [
+    lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1),
+    lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5),
+    torch.optim.lr_scheduler.ReduceLROnPlateau,
+    lambda optimizer: torch.optim.swa_utils.SWALR(optimizer, 0.1),
+]
+
+
+@pytest.mark.parametrize("again", [lambda optimizer: optimizer, copy.deepcopy, "loaded"])
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_schedulers_are_refused(scheduler, again):
+    optimizer = QuasiNewton(net().parameters())
+    if again == "loaded":
+        optimizer.load_state_dict(optimizer.state_dict())
+    else:
+        optimizer = again(optimizer)
+    with pytest.raises(TypeError, match="QuasiNewton has no learning rate"):
+        scheduler(optimizer)
+    with pytest.raises(KeyError, match="momentum"):
+        _ = optimizer.param_groups[0]["momentum"]
+
+
+def test_options_of_a_group_are_refused():
+    with pytest.raises(TypeError, match="no option 'lr'"):
+        QuasiNewton([{"params": net().parameters(), "lr": 0.1}])
+    named = QuasiNewton(net().named_parameters())
+    assert "0.weight" in named.param_groups[0]["param_names"]
+
+
+@pytest.mark.parametrize("state", [None, {}, [1], {"state": {}, "param_groups": []}])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(ValueError, match="no state of a QuasiNewton"):
+        QuasiNewton(net().parameters()).load_state_dict(state)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_diagonal_norm_of_torch_is_that_of_numpy(dtype):
     ends = []

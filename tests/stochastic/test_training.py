@@ -289,6 +289,37 @@ def test_first_steps_beyond_the_range(method, unit, rate):
     assert np.isfinite(result.params).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["rising", "nan"])
+@pytest.mark.parametrize("count", [1, 30])
+def test_epochs_that_move_nothing_are_said_once(method, kind, count):
+    calls = []
+
+    def loss_and_grad(x, batch):
+        calls.append(1)
+        return np.nan if kind == "nan" else float(len(calls)), x
+
+    with pytest.warns(RuntimeWarning, match="parameters have not moved in") as seen:
+        result = train(loss_and_grad, np.ones(3), [None] * count, method=method, epochs=60)
+    assert len(seen) == 1
+    assert (result.params == 1.0).all()
+    assert "60 epochs" in result.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_at_rest_with_gradient_zero_there_is_nothing_to_say(method):
+    train(lambda x, batch: (1.0, 0.0 * x), np.ones(3), [None] * 2, method=method, epochs=30)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, complex, int, bool])
+def test_coarse_and_other_dtypes_are_refused(dtype):
+    def never(x, batch):
+        raise AssertionError("evaluated")
+
+    with pytest.raises(TypeError, match="params "):
+        train(never, np.ones(3, dtype=dtype), [None])
+
+
 def test_product_with_the_hessian_that_is_not_used():
     def never(x, v, batch):
         raise AssertionError("evaluated")
