@@ -225,7 +225,7 @@ class CompactMatrix(Stateful):
         super().restore(state)
 
     def restored(self) -> None:
-        self._ratios = deque(self._ratios, MAX_WINDOW)
+        self._ratios = deque(map(float, self._ratios), MAX_WINDOW)
 
     def __copy__(self) -> Self:
         """Return a deep copy: updates write to the pairs in place."""
