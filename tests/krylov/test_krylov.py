@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qnsolve import SubproblemStatus
@@ -278,10 +278,12 @@ def test_zero_gradient_in_one_variable(solve):
 
 
 @given(st.integers(1, 5), seeds(), log_uniform(1e-6, 1.0))
+@example(2, 20795, 1.0)
 def test_way_to_the_boundary(n, seed, length):
+    """From a point inside; from one that rounding put outside, the way may lead back."""
     rng = np.random.default_rng(seed)
     s, d = rng.standard_normal((2, n))
-    s *= min(length, 1.0) / np.linalg.norm(s)
+    s *= min(length, 1.0 - 8 * EPS) / np.linalg.norm(s)
     tau = _to_boundary(s @ s, s @ d, d @ d)
     assert tau >= 0.0
     assert np.linalg.norm(s + tau * d) == pytest.approx(1.0, rel=16 * EPS)
