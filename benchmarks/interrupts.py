@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -72,8 +73,30 @@ class Timer:
 def to_the_end(
     run: Callable[..., Any], path: Path, place: Callable[[Any], int], counts: Counter[str]
 ) -> Any:
-    """Return the result of a run that is interrupted again and again; `place` is how far it is."""
+    """Return the result of a run that is interrupted again and again; `place` is how far it is.
+
+    Python itself drops what a signal raises in a finaliser: such interrupts are counted apart.
+    """
     timer, reached = Timer(random.Random(counts["interrupts"]), counts), -1
+
+    def dropped(unraisable: Any) -> None:
+        counts["dropped by Python"] += isinstance(unraisable.exc_value, Interrupt)
+
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
+    try:
+        return _to_the_end(run, path, place, counts, timer, reached)
+    finally:
+        sys.unraisablehook = hook
+
+
+def _to_the_end(
+    run: Callable[..., Any],
+    path: Path,
+    place: Callable[[Any], int],
+    counts: Counter[str],
+    timer: Timer,
+    reached: int,
+) -> Any:
     while True:
         before = counts["interrupts"]
         try:

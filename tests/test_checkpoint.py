@@ -578,7 +578,8 @@ def test_interrupts_at_random_moments_lose_nothing(kind, path):
         result = to_the_end(solve, path, place, counts)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert counts["losses"] == counts["swallowed"] == 0 < counts["interrupts"], counts
+    assert counts["losses"] == 0 < counts["interrupts"], counts
+    assert counts["swallowed"] <= counts["dropped by Python"], counts
     for value, expected in zip(result, solve(), strict=True):
         np.testing.assert_array_equal(value, expected)
 
