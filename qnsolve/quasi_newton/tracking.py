@@ -149,9 +149,11 @@ class GradientChange:
 
     def _small(self, norm: float, yy: float | None = None) -> bool:
         """Tell whether y is small against the gradients at both ends."""
-        space = self.start.pairs.space
+        space, least = self.start.pairs.space, DIRECT * max(self.start.norm, norm)
+        if abs(self.start.norm - norm) >= least:  # y is no shorter than that
+            return False
         length = space.norm(self.y) if yy is None else root(yy, self.y, space)
-        return not length >= DIRECT * max(self.start.norm, norm)
+        return not length >= least
 
 
 def root(square: float, v: Array, space: VectorSpace) -> float:
