@@ -99,6 +99,8 @@ class QuasiNewton(torch.optim.Optimizer):
     True
     """
 
+    param_groups: list[dict[str, Any]]
+
     def __init__(
         self,
         params: Iterable[Tensor],
