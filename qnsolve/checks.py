@@ -83,13 +83,14 @@ class Number:
         try:
             return self.kind(number)
         except OverflowError:  # an integer beyond the range of float
-            return math.copysign(math.inf, number)
+            return -math.inf if number != abs(number) else math.inf
 
     def or_none(self) -> Number:
         """Return the check that lets None pass, too."""
         return replace(self, optional=True)
 
 
+REAL = Number("a real number", lambda value: True)
 NOT_NEGATIVE = Number("a number >= 0", lambda value: value >= 0)
 NOT_NEGATIVE_FINITE = Number("a finite number >= 0", lambda value: 0 <= value < math.inf)
 POSITIVE = Number("a number > 0", lambda value: value > 0)

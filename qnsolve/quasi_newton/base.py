@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, new_space, space_of, to_host
-from qnsolve.checks import integer
+from qnsolve.arrays.user import floating_vector
+from qnsolve.checks import REAL, integer
 from qnsolve.quasi_newton.pairs import PairMemory, PairProducts, RowMemory
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
@@ -71,7 +72,7 @@ class CompactMatrix(Stateful):
         like: Array | None = None,
     ) -> None:
         n, memory = integer(n, "n", 1), integer(memory, "memory", 1)
-        self.space = new_space(n, dtype, xp) if like is None else space_of(like)
+        self.space = new_space(n, dtype, xp) if like is None else space_like(like)
         self.pairs = self._make_memory(memory)
         self._rule = resolve_rule(self._default_gamma if gamma is None else gamma)
         constant = self._rule.value if isinstance(self._rule, Constant) else None
@@ -256,7 +257,7 @@ class CompactMatrix(Stateful):
         numpy.linalg.LinAlgError
             If B + shift I is singular to working precision.
         """
-        b = self._checked(b, "b")
+        b, shift = self._checked(b, "b"), REAL(shift, "shift")
         spectrum = self.spectrum()
         x = spectrum.solve(b, shift)
         residual = b - self.matvec(x) - shift * x
@@ -325,10 +326,11 @@ class CompactMatrix(Stateful):
         return math.isfinite(gamma) and (gamma > 0.0 if self._definite else gamma != 0.0)
 
     def _allowed(self, gamma: float) -> float:
+        gamma = REAL(gamma, "gamma")
         if not self._allows(gamma):
             wanted = "positive" if self._definite else "not zero"
             raise ValueError(f"gamma must be finite and {wanted}, got {gamma!r}")
-        return float(gamma)
+        return gamma
 
     def _make_memory(self, capacity: int) -> RowMemory:
         return PairMemory(self.space, capacity)
@@ -340,6 +342,11 @@ class CompactMatrix(Stateful):
     def _decide(self, blocks: Any, proposed: float) -> tuple[float, UpdateStatus, Any]:
         """Return gamma, what becomes of the newest pair of `blocks`, and the blocks to keep."""
         return proposed, UpdateStatus.STORED, blocks
+
+
+def space_like(like: Array | VectorSpace) -> VectorSpace:
+    """Return the space of vectors like that one, which a user gave."""
+    return like if isinstance(like, VectorSpace) else space_of(floating_vector(like, "like"))
 
 
 def dense_of(matvec: Callable[[Array], Array], space: VectorSpace) -> np.ndarray:

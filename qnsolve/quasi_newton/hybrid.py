@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from qnsolve.arrays import Array, space_of
+from qnsolve.arrays import Array
 from qnsolve.checks import integer, one_of
-from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.base import CompactMatrix, space_like
 from qnsolve.quasi_newton.eigen import eigh
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
 from qnsolve.quasi_newton.on_basis import Diagonalise, SpectrumOnBasis, WholeSpace, cholesky
@@ -155,7 +155,7 @@ class HybridLSR1(CompactMatrix):
         xp: Any = None,
         like: Array | None = None,
     ) -> None:
-        regime = regime_of(n if like is None else space_of(like).size)
+        regime = regime_of(integer(n, "n", 1) if like is None else space_like(like).size)
         self._default_gamma, self._skip = regime.gamma, regime.skip
         self._sweeps = integer(sweeps, "sweeps", 1)
         self._re_applied = regime.re_applied

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, Request
+from qnsolve.checks import REAL
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.factored import Inner
 from qnsolve.quasi_newton.lsr1 import LSR1
@@ -187,6 +188,7 @@ class Reciprocal:
 
 
 def _inverse(gamma: float) -> float:
+    gamma = REAL(gamma, "gamma")
     if not (np.isfinite(gamma) and gamma != 0.0):
         raise ValueError(f"gamma must be finite and not zero, got {gamma!r}")
     return 1.0 / gamma

@@ -7,7 +7,7 @@ import numpy as np
 from qnsolve.arrays import Array, to_host
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus, dense_of
-from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum
+from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum, checked_dense
 
 
 class ScaledMatrix:
@@ -53,7 +53,7 @@ class ScaledMatrix:
         shape = inner.shape if isinstance(inner, np.ndarray) else (inner.space.size,) * 2
         if shape != (metric.space.size, metric.space.size):
             raise ValueError(f"the metric is for n = {metric.space.size}, the matrix has {shape}")
-        self.inner = inner
+        self.inner = checked_dense(inner) if isinstance(inner, np.ndarray) else inner
         self.metric = metric
 
     @classmethod

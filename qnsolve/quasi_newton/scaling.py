@@ -16,7 +16,7 @@ from numbers import Real
 import numpy as np
 import scipy.linalg
 
-from qnsolve.checks import scalar
+from qnsolve.checks import REAL, scalar
 from qnsolve.quasi_newton.pairs import GramBlocks, PairProducts
 
 GammaRule = Callable[[GramBlocks, Sequence[float], float], float]
@@ -155,7 +155,7 @@ def resolve_rule(gamma: float | str | GammaRule) -> GammaRule:
         return RULES[gamma]
     value = scalar(gamma)
     if isinstance(value, Real) and not isinstance(value, bool):
-        return Constant(float(value))
+        return Constant(REAL(value, "gamma"))
     if callable(gamma):
         return gamma
     raise TypeError(

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import lapack
 
 from qnsolve.arrays import Array, VectorSpace, new_space, space_of
+from qnsolve.arrays.user import own_array, require_real
+from qnsolve.checks import REAL
 from qnsolve.quasi_newton.eigen import eigh
 
 CANCELLATION = 1e-2
@@ -322,16 +324,7 @@ class PartialSpectrum(Subspace):
     @classmethod
     def from_dense(cls, B: np.ndarray) -> PartialSpectrum:
         """Return the full spectrum (r = n) of a dense symmetric NumPy array, O(n^3)."""
-        B = np.asarray(B, dtype=float)
-        if B.ndim != 2 or B.shape[0] != B.shape[1] or B.shape[0] == 0:
-            raise ValueError(f"a square matrix is wanted, got shape {B.shape}")
-        if not np.isfinite(B).all():
-            raise ValueError("the matrix has entries that are not finite")
-        if np.abs(B - B.T).max() > 1e3 * np.finfo(float).eps * np.abs(B).max():
-            raise ValueError(
-                "a symmetric matrix is wanted, got one that differs from its transpose"
-            )
-        eigenvalues, vectors = np.linalg.eigh(B)
+        eigenvalues, vectors = np.linalg.eigh(checked_dense(B))
         return cls._of_basis(0.0, eigenvalues, np.ascontiguousarray(vectors.T))
 
     @property
@@ -386,6 +379,7 @@ class PartialSpectrum(Subspace):
     @np.errstate(over="ignore", invalid="ignore")
     def matvec(self, v: Array) -> Array:
         """Return B v."""
+        v = self.space.checked(v, "v")
         par = self._par(v, None)
         return self.lift(self.eigenvalues * par, self.gamma, v, par)
 
@@ -395,6 +389,7 @@ class PartialSpectrum(Subspace):
     @np.errstate(over="ignore", invalid="ignore")
     def solve(self, b: Array, shift: float = 0.0) -> Array:
         """Return ``(B + shift I)^{-1} b``; raises LinAlgError where that matrix is singular."""
+        b, shift = self.space.checked(b, "b"), REAL(shift, "shift")
         shifted = self.eigenvalues + shift
         tau = self.gamma + shift
         least = np.abs(self.all_eigenvalues + shift).min()
@@ -402,6 +397,20 @@ class PartialSpectrum(Subspace):
             raise np.linalg.LinAlgError(f"B + {shift!r} I is singular to working precision")
         par = self._par(b, None)
         return self.lift(par / shifted, 1.0 / tau if self.complement_dim else 0.0, b, par)
+
+
+def checked_dense(B: Any) -> np.ndarray:
+    """Return a user's dense symmetric matrix in float64, or raise TypeError or ValueError."""
+    B = own_array(B, "the matrix")
+    require_real(B, "the matrix")
+    B = np.asarray(B, dtype=float)
+    if B.ndim != 2 or B.shape[0] != B.shape[1] or B.shape[0] == 0:
+        raise ValueError(f"a square matrix is wanted, got shape {B.shape}")
+    if not np.isfinite(B).all():
+        raise ValueError("the matrix has entries that are not finite")
+    if np.abs(B - B.T).max() > 1e3 * np.finfo(float).eps * np.abs(B).max():
+        raise ValueError("a symmetric matrix is wanted, got one that differs from its transpose")
+    return B
 
 
 @dataclass(frozen=True)

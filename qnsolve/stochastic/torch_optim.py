@@ -99,7 +99,7 @@ class QuasiNewton(torch.optim.Optimizer):
     True
     """
 
-    param_groups: list[Any]
+    param_groups: list[dict[str, Any]]
 
     def __init__(
         self,

@@ -60,7 +60,6 @@ class QuadraticModel:
         products: np.ndarray | None = None,
         norm: float | None = None,
     ) -> None:
-        self.gradient = g
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
         space_of_matrix(B)  # refuses what is no matrix
@@ -68,6 +67,7 @@ class QuadraticModel:
             self.spectrum = PartialSpectrum.from_dense(B)
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
+        self.gradient = g = self.spectrum.space.checked(g, "g")
         in_ball = g if self.metric is None else self.metric.from_ball(g)
         self._split = self.spectrum.basis.split(in_ball, products, norm)
 
@@ -299,6 +299,8 @@ class FreeStep(SubproblemResult):
 def space_of_matrix(B: Matrix) -> VectorSpace | None:
     """Return the space of the vectors that B multiplies; None for a real square NumPy array."""
     if isinstance(B, np.ndarray):
+        if isinstance(B, np.ma.MaskedArray):
+            raise TypeError("B is a masked array; fill it first")
         if B.dtype.kind not in "biuf":
             raise TypeError(f"B must be real, got dtype {B.dtype}")
         if B.ndim != 2 or B.shape[0] != B.shape[1] or B.shape[0] == 0:
