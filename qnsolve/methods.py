@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +13,10 @@ from scipy.optimize import Bounds, OptimizeResult
 from qnsolve.arrays import VectorSpace
 from qnsolve.callables import Callables
 from qnsolve.callback import wrap_callback
+from qnsolve.checks import warn_unused
 from qnsolve.comm import as_comm
 from qnsolve.hessian import Hessian
+from qnsolve.norms import options_inside
 from qnsolve.objective import Objective
 from qnsolve.options import (
     CubicOptions,
@@ -189,7 +190,7 @@ DOCSTRING = """Minimise a smooth function by {words}.
     (True, array([1., 1.]))
     """
 
-HESSIAN_UNUSED = "Not used; a RuntimeWarning says so where one is given."
+HESSIAN_UNUSED = "Not used; a RuntimeWarning says so once where one is given."
 
 HESSIAN_USED = """``hess(x, *args)``, of shape (n, n): an array or, for NumPy, also a sparse matrix
         or a LinearOperator.  Or ``hessp(x, p, *args)``, with the shape of x.  With neither,
@@ -218,14 +219,16 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         comm = None if comm is None else as_comm(comm)
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space
+        options = options_inside(options, objective.border)
         checked = method.options.from_user(options, space.eps)
+        objective.take_steps(checked.eps, checked.finite_diff_rel_step, checked.workers)
         hessian = None
         if method.uses_hessian:
             if hess is not None and space.sharded:
                 raise ValueError("with comm no rank has all rows of hess; give hessp")
             hessian = Hessian(objective, hess, hessp, args)
         else:
-            _warn_unused(name, hess=hess, hessp=hessp)
+            warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(wrap_callback(callback), space))
         result = drive(method.loop(checked, run), callables.answer)
@@ -303,10 +306,3 @@ def _restricts(bounds: Any) -> bool:
         low = [-np.inf if pair[0] is None else pair[0] for pair in bounds]
         high = [np.inf if pair[1] is None else pair[1] for pair in bounds]
     return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
-
-
-def _warn_unused(method: str, **derivatives: Any) -> None:
-    for name, value in derivatives.items():
-        if value is not None:
-            message = f"Method {method} does not use Hessian information ({name})."
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
