@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from qnsolve.arrays.border import Border
 from qnsolve.stochastic import make_solver
 from qnsolve.stochastic.batch_function import BatchFunction
-from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.torch_adapter import ModuleLoss
 
 CLASSES = 10

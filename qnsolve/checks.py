@@ -7,8 +7,10 @@ TypeError, one out of range a ValueError; both say what was wanted and what was 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -154,3 +156,15 @@ def function_or_none(value: Any, name: str) -> Any:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a callable or None, got {type(value).__name__}")
     return value
+
+
+def warn_unused(method: str, **derivatives: Any) -> None:
+    """Warn that a method does not use what it was given; once, for a wrapper may always give it."""
+    for name, value in derivatives.items():
+        if value is not None:
+            _warn_once(f"Method {method} does not use Hessian information ({name}).")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)

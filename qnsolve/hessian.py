@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from qnsolve.arrays import Array, VectorSpace
-from qnsolve.arrays.user import array_like
+from qnsolve.arrays.user import array_like, real_array
 from qnsolve.objective import Objective
 from qnsolve.points import end_of_step
 from qnsolve.state import Saved, Stateful
@@ -24,8 +25,8 @@ class Hessian(Stateful):
     objective : Objective
     hess : callable or None
         ``hess(x, *args)`` returns the symmetric Hessian, of shape (n, n) whatever the shape of x:
-        an array of the library of x or, for NumPy, also a sparse matrix or array or a
-        LinearOperator.  Evaluated once for each point at which there is a product.
+        an array of the library of x or, on the host, also a sparse matrix or array or a
+        LinearOperator of NumPy vectors.  Evaluated once for each point at which there is a product.
     hessp : callable or None
         ``hessp(x, p, *args)`` returns the product with p, which has the shape of x; ignored where
         `hess` is given, as in SciPy.  With neither, products are forward differences of gradients,
@@ -82,10 +83,17 @@ class Hessian(Stateful):
         """Return the product at the flat point `x`, where the gradient is `g`, with `v`."""
         self.nhev += 1
         if self._hess is not None:
-            return self.space.agreed(lambda: self._matrix_at(x) @ v)
+            return self.space.agreed(lambda: self._of_hess(x, v))
         if self._hessp is not None:
             return self.space.agreed(lambda: self._of_hessp(x, v))
         return self._of_differences(x, g, v)
+
+    def _of_hess(self, x: Array, v: Array) -> Array:
+        matrix = self._matrix_at(x)
+        if not isinstance(matrix, LinearOperator):
+            return matrix @ v
+        # An operator is the user's, and so may be the memory of its product.
+        return self._objective.flat(matrix @ v.copy(), "the product of hess")
 
     def _matrix_at(self, x: Array) -> Any:
         if self._x is not x:
@@ -103,7 +111,7 @@ class Hessian(Stateful):
         if self._x is not x:
             self._x, self._x_norm = x, space.norm(x)
         # The rounding error of a gradient over h balances the truncation error, which is of h.
-        reach = math.sqrt(objective.gradient_eps) * max(1.0, self._x_norm)
+        reach = math.sqrt(objective.gradient_eps) * max(self._x_norm, self._typical_norm)
         length = space.norm(v)
         h = reach / length if length else 1.0
         there = end_of_step(space, x, v, h * length, h)
@@ -113,12 +121,17 @@ class Hessian(Stateful):
         with np.errstate(over="ignore", invalid="ignore"):
             return (g_there - g) / h
 
+    @cached_property
+    def _typical_norm(self) -> float:
+        """Size of x where it is close to zero: that of the start, but 1 at most."""
+        return min(1.0, self.space.norm(self._objective.x0) or 1.0)
+
     def _checked(self, matrix: Any) -> Any:
         n, space = self._objective.n, self._objective.space
         sparse = scipy.sparse.issparse(matrix) or isinstance(matrix, LinearOperator)
         if not (space.on_host and sparse):
-            matrix = array_like(matrix, space, "the Hessian")
-            matrix = space.xp.astype(matrix, space.dtype, copy=False)
+            matrix = array_like(real_array(matrix, "the Hessian"), space, "the Hessian")
+            matrix = space.xp.astype(matrix, space.dtype)  # a copy: it is kept
         if tuple(matrix.shape) != (n, n):
             raise ValueError(
                 f"hess must return an array of shape ({n}, {n}), got {tuple(matrix.shape)}"

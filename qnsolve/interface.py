@@ -58,11 +58,12 @@ def minimize(
     jac : callable, True, None, False, "2-point" or "3-point", optional
         ``jac(x, *args) -> g``, with the shape of x or flat; True where `fun` returns both.  None,
         False and "2-point" are forward, "3-point" central differences (NumPy arrays only), at n
-        and 2n evaluations each.
+        and 2n evaluations each, with steps by the size of each variable or by the options ``eps``
+        and ``finite_diff_rel_step``; the option ``workers`` takes them at the same time.
     hess, hessp : callable, optional
         The Hessian, ``hess(x, *args)`` of shape (n, n), or its products, ``hessp(x, p, *args)``,
         for "newton-tr" (:func:`qnsolve.newton_tr`).  Other methods do not use them; a
-        RuntimeWarning says so where one is given.
+        RuntimeWarning says so, once.
     bounds, constraints : optional
         Refused where they restrict x.
     tol : float, optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +14,10 @@ from qnsolve.arrays import VectorSpace, agreed
 from qnsolve.callables import Callables
 from qnsolve.callback import wrap_callback
 from qnsolve.checkpoint import require_same
+from qnsolve.checks import warn_unused
 from qnsolve.comm import as_comm
 from qnsolve.hessian import Hessian
+from qnsolve.norms import options_inside
 from qnsolve.objective import Objective
 from qnsolve.options import (
     CubicOptions,
@@ -193,7 +194,7 @@ DOCSTRING = """Minimise a smooth function by {words}.
     (True, array([1., 1.]))
     """
 
-HESSIAN_UNUSED = "Not used; a RuntimeWarning says so where one is given."
+HESSIAN_UNUSED = "Not used; a RuntimeWarning says so once where one is given."
 
 HESSIAN_USED = """``hess(x, *args)``, of shape (n, n): an array or, for NumPy, also a sparse matrix
         or a LinearOperator.  Or ``hessp(x, p, *args)``, with the shape of x.  With neither,
@@ -224,7 +225,9 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         space = objective.space
 
         def arguments() -> tuple[SolverOptions, Hessian | None, Any]:
-            checked, hessian = method.options.from_user(options, space.eps), None
+            inside = options_inside(options, objective.border)
+            checked, hessian = method.options.from_user(inside, space.eps), None
+            objective.take_steps(checked.eps, checked.finite_diff_rel_step, checked.workers)
             if method.uses_hessian:
                 if hess is not None and space.sharded:
                     raise ValueError("with comm no rank has all rows of hess; give hessp")
@@ -237,7 +240,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             require_same(space, **{n: v for n, v in vars(checked).items() if n not in OF_A_RANK})
             require_same(space, hessp=hessian is not None and hessp is not None)
         if hessian is None:
-            _warn_unused(name, hess=hess, hessp=hessp)
+            warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space))
         result = drive(method.loop(checked, run), callables.answer)
@@ -323,10 +326,3 @@ def _restricts(bounds: Any) -> bool:
             "bounds must be a scipy.optimize.Bounds or a sequence of pairs (low, high), one for "
             f"each variable, got {bounds!r}"
         ) from None
-
-
-def _warn_unused(method: str, **derivatives: Any) -> None:
-    for name, value in derivatives.items():
-        if value is not None:
-            message = f"Method {method} does not use Hessian information ({name})."
-            warnings.warn(message, RuntimeWarning, stacklevel=3)

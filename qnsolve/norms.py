@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, space_of
+from qnsolve.arrays.border import Border
 from qnsolve.arrays.user import floating_vector
 
 
@@ -109,3 +112,11 @@ class DiagonalNorm:
     @cached_property
     def _root(self) -> Array:
         return self.space.xp.sqrt(self.d)
+
+
+def options_inside(options: Mapping[str, Any], border: Border) -> dict[str, Any]:
+    """Return the options of a run, with the DiagonalNorm, if any, in the arrays it works with."""
+    norm = options.get("norm")
+    if border.crossed and isinstance(norm, DiagonalNorm):
+        return {**options, "norm": DiagonalNorm(border.inside(norm.d))}
+    return dict(options)

@@ -9,30 +9,38 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qnsolve.arrays import Array, Request, VectorSpace, agreed, space_of
-from qnsolve.arrays.libraries import namespace_of
+from qnsolve.arrays.border import Border
+from qnsolve.arrays.libraries import namespace_of, precision_of
 from qnsolve.arrays.user import (
     NARROW_JAX,
     array_like,
     describe,
     is_narrow_jax,
+    is_one_number,
     one_number,
+    real_array,
     start_point,
 )
 from qnsolve.checkpoint import fingerprint, in_words
 from qnsolve.comm import Comm
+from qnsolve.differences import DIFFERENCE_ORDERS, EPS, Differences, map_of
 from qnsolve.questions import Answer, Evaluate
 from qnsolve.state import Saved, Stateful
 
-DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
-"""Finite-difference schemes by name, with the order of their error in the step."""
-
 _JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
+
+AUTODIFF = {
+    "torch": ", such as lambda x: torch.func.grad_and_value(f)(x)[::-1] with f in PyTorch",
+    "jax.numpy": ", such as jax.value_and_grad(f) with f in JAX",
+}
+"""How the libraries that can differentiate do it."""
 
 
 class Objective(Stateful):
@@ -46,14 +54,16 @@ class Objective(Stateful):
     x0 : array_like of real numbers, any shape but not empty
         Start point.  Its array library, device and shape are those that the callables see; so is
         its dtype, except that integers and booleans become float64.  Lists become NumPy arrays,
-        and a plain number the NumPy array of shape (1,), as in SciPy.
+        and a plain number the NumPy array of shape (1,), as in SciPy.  Arrays of PyTorch and JAX in
+        the memory of the host are those of the callables only: inside, vectors are NumPy's.
     args : tuple
         Further arguments of `fun` and `jac`; anything but a tuple is taken for the only one.
     jac : callable, True, None, False, "2-point" or "3-point"
-        ``jac(x, *args) -> g`` with the shape of x, or flat, and of the library of x (for NumPy,
-        anything that ``np.asarray`` takes); True where `fun` returns both.
-        Otherwise the gradient is made of forward ("2-point", also None and False) or central
-        ("3-point") differences of `fun`, n or 2n evaluations each, for NumPy arrays only.
+        ``jac(x, *args) -> g`` with the shape of x, or flat, dimensions of length one aside, and of
+        the library of x (on the host anything that ``np.asarray`` takes); True where `fun` returns
+        both.  Otherwise the gradient is made of forward ("2-point", also None and False) or central
+        ("3-point") differences of `fun`, n or 2n evaluations each, for NumPy arrays only
+        (:mod:`qnsolve.differences`).
     comm : Comm, optional
         Ranks over which x is sharded.  `x0` and g are then the slices of this rank, of any length
         from 0, and f is this rank's part: the function is the sum over all ranks.  What a callable
@@ -65,6 +75,8 @@ class Objective(Stateful):
         Where the flat vectors live; ``n`` is its size.
     x0 : array, shape (n,)
         Own copy of the start point.
+    border : Border
+        Between these and the arrays of the callables.
     shape : tuple of int
         Shape of x in the callables.
     nfev, njev : int
@@ -93,6 +105,8 @@ class Objective(Stateful):
 
     nfev: Saved[int]
     njev: Saved[int]
+    _precision: Saved[float]
+    _differences: Saved[Differences | None]
 
     def __init__(
         self,
@@ -114,17 +128,62 @@ class Objective(Stateful):
 
         start, self._jac = agreed(comm, checked)
         self.shape = tuple(start.shape)
+        self._users = {"dtype": str(start.dtype), "library": namespace_of(start).__name__}
+        self.border = Border(start)
+        start = self.border.inside(start)
         self.x0 = namespace_of(start).reshape(start, (-1,))
+        if self.border.crossed:
+            self.x0 = self.x0.copy()  # JAX might give its memory to somebody else
         self.space = space_of(self.x0, comm)
-        if not self.space.on_host and isinstance(self._jac, str):
-            raise TypeError(
-                f"finite differences need NumPy arrays, x0 is of {self.space.xp.__name__}; give "
-                "jac, or jac=True with a fun that returns (f, g)"
-            )
+        self._differences = None
+        if isinstance(self._jac, str):
+            self._check_library()
+            self._differences = Differences(self._jac, self.x0)
+        self._map = map_of(None)
         if self.space.sharded:
             self._check_ranks()
         self._warned = False
         self._like_x = (self.space.dtype, self.shape)
+        self._precision = self.space.eps
+
+    def take_steps(self, absolute: Any, relative: Any, workers: Any) -> None:
+        """Say how long the steps of finite differences are, and who evaluates their points.
+
+        Parameters
+        ----------
+        absolute, relative : float, array like x, or None
+            Steps as they are, or relative to the size of each variable; None leaves it to
+            :class:`qnsolve.differences.Differences`.
+        workers : int, -1, map-like callable or None
+            So many threads, as many as there are processors, or ``workers(function, points)``.
+
+        Raises
+        ------
+        ValueError
+            If an array has not the size of x.
+        """
+        if self._differences is not None:
+            self._differences.absolute = self._per_variable(absolute, "eps")
+            self._differences.relative = self._per_variable(relative, "finite_diff_rel_step")
+            self._map = map_of(workers)
+
+    def _per_variable(self, step: Any, name: str) -> np.ndarray | None:
+        if step is None:
+            return None
+        step = np.asarray(step, dtype=np.float64).ravel()
+        if step.size not in (1, self.n):
+            raise ValueError(f"{name} has {step.size} entries, x0 has {self.n}")
+        return np.broadcast_to(step, (self.n,))
+
+    def _check_library(self) -> None:
+        """Refuse differences of a function of arrays that are not NumPy's."""
+        if self.space.on_host and not self.border.crossed:
+            return
+        name = self._users["library"].removeprefix("array_api_compat.")
+        raise TypeError(
+            f"finite differences need NumPy arrays, x0 is of {name}; give jac, or jac=True with a "
+            f"fun that returns (f, g){AUTODIFF.get(name, '')}"
+        )
 
     def _check_ranks(self) -> None:
         """Refuse slices that do not belong to one problem; collective."""
@@ -176,8 +235,7 @@ class Objective(Stateful):
         return {
             "n": self.n,
             "shape": list(self.shape),
-            "dtype": str(self.space.dtype),
-            "library": self.space.xp.__name__,
+            **self._users,
             "x0": fingerprint(self.x0),
             "jac": self._jac if self.differences else "given",
             "args": in_words(self._args, by_parts=False),
@@ -199,16 +257,26 @@ class Objective(Stateful):
     @property
     def gradient_eps(self) -> float:
         """Relative error to be expected in a gradient: rounding, or that of the differences."""
-        if not isinstance(self._jac, str):
-            return self.space.eps
-        order = DIFFERENCE_ORDERS[self._jac]
-        # As in _differences, f is a float64 at best.
-        return max(self.space.eps, float(np.finfo(np.float64).eps)) ** (order / (order + 1))
+        if self._differences is None:
+            return self._precision
+        return self._differences.relative_error(self._value_eps)
+
+    def gradient_error(self, f: float, g_norm_inf: float) -> float:
+        """Return the error to be expected in an entry of a gradient, where f and g are given."""
+        if self._differences is None:
+            return self._precision * g_norm_inf
+        rounding = self._value_eps * abs(f) / self._differences.least_step(self._value_eps)
+        return rounding + self.space.eps * g_norm_inf
+
+    @property
+    def _value_eps(self) -> float:
+        """Relative rounding error of a value: a float64 at best."""
+        return max(self._precision, EPS)
 
     def shaped(self, x: Array) -> Array:
-        """Return a copy of the flat `x` in the user's shape."""
+        """Return a copy of the flat `x` as an array of the user's, in its shape."""
         if isinstance(x, np.ndarray):
-            return x.copy().reshape(self.shape)
+            return self.border.given_away(x.copy().reshape(self.shape))
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
 
@@ -229,64 +297,84 @@ class Objective(Stateful):
         self.nfev += 1
         value = self._fun(self.shaped(x), *self._args)
         if self._jac is not True:
-            return _value(value), None
+            return self._number(value), None
         if not (isinstance(value, tuple | list) and len(value) == 2):
             raise TypeError(f"with jac=True fun must return the pair (f, g), got {describe(value)}")
-        return _value(value[0]), value[1]
+        f, g = value
+        if self.n > 1 and getattr(f, "shape", None) == self.shape and is_one_number(g):
+            raise TypeError(
+                "with jac=True fun must return the pair (f, g), got (g, f), as it comes from "
+                "torch.func.grad_and_value; turn it round by [::-1]"
+            )
+        return self._number(f), g
+
+    def _number(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is float or kind is np.float64:
+            return value
+        if self._differences is not None:
+            self._precision = max(self._precision, precision_of(value))
+        if self.border.crossed:
+            value = self.border.inside(value)
+        hint = "; pass jac=True if it returns (f, g)"
+        return one_number(
+            value, "the value of fun", "fun must return one real number", if_tuple=hint
+        )
 
     def _gradient_at(self, x: Array, f: float, g: Any) -> Array:
         """Return g at `x`, given f there and what came with it."""
         self.njev += 1
-        if isinstance(self._jac, str):
-            return self._differences(x, f)
+        if self._differences is not None:
+            return self._of_differences(self._differences, x, f)
         if self._jac is not True:
             g = self._jac(self.shaped(x), *self._args)
         return self.flat(g, "the gradient")
 
     def flat(self, g: Any, name: str) -> Array:
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
+        if self.border.crossed:
+            g = self.border.inside(g)
         if type(self.x0) is type(g) is np.ndarray and (g.dtype, g.shape) == self._like_x:
             return g.flatten()  # always a copy; what follows would find nothing to object to
         if not self._warned and self.space.on_host and is_narrow_jax(g, self.space):
             self._warned = True
             message = f"{NARROW_JAX}: x has float64, {name} float32; it has 7 digits"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-        g = array_like(g, self.space, name)
-        flat = (self.space.length,)
-        if tuple(g.shape) not in (self.shape, flat) and not flat[0] == math.prod(g.shape) == 1:
+        g = array_like(real_array(g, name), self.space, name)
+        shape, flat = tuple(g.shape), (self.space.length,)
+        if _without_ones(shape) not in (_without_ones(self.shape), _without_ones(flat)):
             raise ValueError(
-                f"{name} has shape {tuple(g.shape)}, but x has shape {self.shape}: "
-                f"return that shape or {flat}"
+                f"{name} has shape {shape}, but x has shape {self.shape}: "
+                f"return that shape or {flat}, as ravel() makes it"
             )
+        self._precision = max(self._precision, precision_of(g))
         xp = self.space.xp
         return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
 
-    def _differences(self, x: np.ndarray, f: float) -> np.ndarray:
+    def _of_differences(self, differences: Differences, x: np.ndarray, f: float) -> np.ndarray:
         if not math.isfinite(f):
             return np.full_like(x, np.nan)
-
-        def one_sided(step: np.ndarray) -> np.ndarray:
-            with np.errstate(over="ignore"):
-                moved, values = x + step, np.full(x.shape, np.nan)
-            for i in np.flatnonzero(np.isfinite(moved)):
-                point = x.copy()
-                point[i] = moved[i]
-                values[i] = self._evaluate(point)[0]
-            # The step that the rounded x + step really makes, which is the one that fun saw.
-            made = moved.astype(np.float64) - x.astype(np.float64)
-            with np.errstate(over="ignore", invalid="ignore"):
-                return (values - f) / made
-
-        order = DIFFERENCE_ORDERS[self._jac]
-        # Truncation grows as h**order, rounding as eps/h; f is a float64 at best.
-        eps = max(self.space.eps, float(np.finfo(np.float64).eps))
-        h = np.copysign(eps ** (1 / (order + 1)) * np.maximum(1, np.abs(x)), x)
-        g = one_sided(h)
-        backward = one_sided(-h) if order == 2 else g
+        g = differences.gradient(x, f, self._values, self._value_eps)
         with np.errstate(over="ignore", invalid="ignore"):
-            # Half of each before the sum, which then has the range of its terms.
-            g = 0.5 * g + 0.5 * backward
             return g.astype(x.dtype)
+
+    def _values(self, points: Sequence[np.ndarray]) -> list[float]:
+        """Return the values at some points, which may be taken at the same time."""
+        self.nfev += len(points)
+        call = partial(_call, self._fun, self._args)
+        values = list(self._map(call, [point.reshape(self.shape) for point in points]))
+        if len(values) != len(points):
+            raise ValueError(f"workers gave {len(values)} values of fun for {len(points)} points")
+        return [float(self._number(value)) for value in values]
+
+
+def _call(fun: Callable[..., Any], args: tuple[Any, ...], x: Array) -> Any:
+    """Return the value at `x`; a function of the module, so that processes can be given it."""
+    return fun(x, *args)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
 
 
 def in_one_crossing(
@@ -329,8 +417,3 @@ def _checked_jac(jac: Any) -> Any:
     if jac not in DIFFERENCE_ORDERS:
         raise ValueError(f"jac must be {_JAC_WANTED}, got {jac!r}")
     return jac
-
-
-def _value(value: Any) -> Any:
-    hint = "; pass jac=True if it returns (f, g)"
-    return one_number(value, "the value of fun", "fun must return one real number", if_tuple=hint)

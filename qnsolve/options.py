@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from qnsolve.checks import (
     BETWEEN_ZERO_AND_ONE,
     FROM_ZERO_TO_ONE,
@@ -46,6 +48,7 @@ SAME_AS = {
     "maxfun": "maxfev",
     "maxcor": "memory",
     "pgtol": "gtol",
+    "rel_step": "finite_diff_rel_step",
     "eta": "accept",
     "initial_trust_radius": "initial_radius",
     "initial_tr_radius": "initial_radius",
@@ -66,9 +69,6 @@ INSTEAD = {
     "return_all": "use history=True for numbers, and a callback for the iterates",
     "maxls": "there is no limit for one search; use maxfev for all evaluations",
     "norm": "gtol is for the largest component, and for no other norm",
-    "eps": "the steps of finite differences cannot be chosen yet",
-    "finite_diff_rel_step": "the steps of finite differences cannot be chosen yet",
-    "workers": "fun is called by one thread only",
     "hess_inv0": "the matrix to begin with is I / gamma; use gamma",
 }
 """Options of SciPy's methods that are none of ours, and what to do about it."""
@@ -206,6 +206,30 @@ def check_path(value: Any, name: str) -> str | None:
     return path
 
 
+def check_steps(value: Any, name: str) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    wanted = f"{name} must be a number > 0, an array of such with the size of x, or None"
+    try:
+        steps = np.asarray(value)
+        numbers = steps.astype(float)
+    except (TypeError, ValueError):
+        steps = numbers = np.empty(0)
+    if steps.dtype.kind not in "iuf" or not steps.size:
+        raise TypeError(f"{wanted}, got {type(value).__name__} {value!r}")
+    if not (np.isfinite(numbers) & (numbers > 0.0)).all():
+        raise ValueError(f"{wanted}, got {value!r}")
+    return float(numbers) if numbers.ndim == 0 else tuple(numbers.ravel().tolist())
+
+
+def check_workers(value: Any, name: str) -> Any:
+    if value is None or callable(value) or (isinstance(value, int) and value == -1):
+        return value
+    return Number("an integer >= 1, -1 or map-like callable", lambda n: n >= 1, kind=int)(
+        value, name
+    )
+
+
 def check_norm_bounds(value: Any, name: str) -> tuple[float, float]:
     wanted = f"{name} must be a pair of numbers 0 < low <= high with a finite low"
     pair = isinstance(value, tuple | list) and len(value) == 2
@@ -217,6 +241,7 @@ def check_norm_bounds(value: Any, name: str) -> tuple[float, float]:
     return low, high
 
 
+WORKERS = Number("an integer >= 1, -1 or map-like callable", lambda n: n >= 1, int)
 SECONDS = Number("a number of seconds > 0 or None", lambda value: value > 0, optional=True)
 LENGTH = Number("a finite number > 0 or None", POSITIVE_FINITE.holds, optional=True)
 
@@ -258,6 +283,15 @@ class SolverOptions(Options):
         Default None: only by the clock.
     checkpoint_seconds : float, > 0, or None
         Write before the next iteration when so many seconds have passed.  Default 60.
+    eps : float or array, > 0, or None
+        Steps of finite differences as they are: one number, or one for each variable.  Default
+        None: by the size of each variable and the precision of fun (:mod:`qnsolve.differences`).
+    finite_diff_rel_step : float or array, > 0, or None
+        The same relative to the size of each variable.  ``rel_step`` is another name for it.
+    workers : int, map-like callable or None
+        So many threads evaluate the points of a finite difference, -1 stands for as many as there
+        are processors; or ``workers(function, points)`` does, such as the ``map`` of a process
+        pool.  Default None: one after the other.
 
     Raises
     ------
@@ -286,9 +320,14 @@ class SolverOptions(Options):
     checkpoint: str | None = option(None, check_path)
     checkpoint_every: int | None = option(None, at_least(1).or_none())
     checkpoint_seconds: float | None = option(60.0, SECONDS)
+    eps: float | tuple[float, ...] | None = option(None, check_steps)
+    finite_diff_rel_step: float | tuple[float, ...] | None = option(None, check_steps)
+    workers: int | Callable[..., Any] | None = option(None, check_workers)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.eps is not None and self.finite_diff_rel_step is not None:
+            raise ValueError("eps and finite_diff_rel_step are both steps; give one of them")
         if self.checkpoint is None and self.checkpoint_every is not None:
             raise ValueError("checkpoint_every needs a checkpoint to write to")
 

@@ -33,6 +33,7 @@ LAYERS = {
     "qnsolve.krylov": 3,
     # What the user hands over.
     "qnsolve.callback": 3,
+    "qnsolve.differences": 2,
     "qnsolve.objective": 3,
     "qnsolve.hessian": 4,
     "qnsolve.callables": 5,

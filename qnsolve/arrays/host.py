@@ -12,7 +12,7 @@ from qnsolve.arrays.libraries import NUMPY, Array, to_number
 from qnsolve.arrays.request import Numbers, Request
 from qnsolve.arrays.space import VectorSpace, chunks
 
-IN_CACHE, LEAST_WIDTH = 2**16, 1024
+IN_CACHE, LEAST_WIDTH = 2**18, 1024
 """Entries handled at a time where they are read twice or widened: few enough for the cache; and
 the least number of columns, so that the work outweighs the calls."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from numbers import Real
 from typing import Any
 
@@ -13,6 +13,9 @@ import numpy as np
 
 Array = Any
 """An array of any library that follows the Python array API standard."""
+
+NARROW = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Distance from 1 to the next number, by the names that all libraries share."""
 
 NUMPY = array_api_compat.array_namespace(np.empty(0))
 
@@ -84,11 +87,15 @@ def with_row(block: Array, index: int, row: Array) -> Array:
 def as_numpy(a: Any) -> Any:
     """Return a tensor or JAX array as a NumPy array, on the CPU without a copy; all else as it is.
 
-    A tensor of another device raises: to copy it would be a transfer that nobody asked for.
+    So is a tensor of another device: to copy it would be a transfer that nobody asked for.
     """
-    if array_api_compat.is_torch_array(a):
-        return a.detach().numpy()
-    return np.asarray(a) if is_jax(a) else a
+    if array_api_compat.is_torch_array(a) and a.device.type == "cpu":
+        # Conjugates and negatives may be marks on a tensor that shares the memory of another.
+        a = a.detach().resolve_conj().resolve_neg()
+        return (a.float() if _is_brief(a) else a).numpy()
+    if is_jax(a):
+        return np.asarray(a.astype("float32") if _is_brief(a) else a)
+    return a
 
 
 def from_numpy_like(like: Array) -> Callable[[np.ndarray], Array] | None:
@@ -99,12 +106,41 @@ def from_numpy_like(like: Array) -> Callable[[np.ndarray], Array] | None:
     if array_api_compat.is_torch_array(like) and str(like.device) == "cpu":
         import torch
 
-        return torch.from_numpy
-    if is_jax(like) and [device.platform for device in like.devices()] == ["cpu"]:
+        # Of other tensors nobody knows what their class adds.
+        plain = type(like) in (torch.Tensor, torch.nn.Parameter) and like.layout == torch.strided
+        return torch.from_numpy if plain else None
+    if is_jax(like) and not _is_traced(like):
         import jax
 
-        return jax.numpy.asarray
+        if [device.platform for device in like.devices()] != ["cpu"]:
+            return None
+        # An array that is bound to no device goes where new ones go, and may meet any other.
+        if not getattr(like, "committed", True) and like.devices() == jax.numpy.zeros(()).devices():
+            return jax.numpy.asarray
+        return partial(jax.device_put, device=like.sharding)
     return None
+
+
+def precision_of(a: Any) -> float:
+    """Return the relative rounding error of a narrow dtype, 0 for what is not known to have one.
+
+    Examples
+    --------
+    >>> precision_of(np.float32(1.0)) == 2.0**-23, precision_of(1.0)
+    (True, 0.0)
+    """
+    return NARROW.get(str(getattr(a, "dtype", "")).rpartition(".")[2], 0.0)
+
+
+def _is_brief(a: Array) -> bool:
+    """Tell whether `a` is of the 16 bits that NumPy does not have."""
+    return str(a.dtype).endswith("bfloat16")
+
+
+def _is_traced(a: Array) -> bool:
+    import jax
+
+    return isinstance(a, jax.core.Tracer)
 
 
 def _is_sharded(a: Any) -> bool:

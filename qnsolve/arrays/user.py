@@ -11,6 +11,7 @@ import numpy as np
 
 from qnsolve.arrays.libraries import (
     Array,
+    as_numpy,
     detached,
     device_of,
     is_array,
@@ -52,7 +53,7 @@ def array_like(a: Any, space: VectorSpace, name: str, as_what: str = "as x0 is")
     """
     given, a = a, own_array(a, name)
     if space.on_host:
-        a = np.asarray(a)
+        a = np.asarray(as_numpy(a))
     elif namespace_of(a) is not space.xp:
         raise TypeError(
             f"{name} must be an array of {space.library}, {as_what}, got {describe(given)}"
@@ -114,13 +115,58 @@ def one_number(value: Any, name: str, wanted: str, *, if_tuple: str = "") -> Any
     """
     if isinstance(value, Real):
         return float(value)
-    if is_array(value) and math.prod(value.shape) == 1:
-        value = own_array(value, name)
-        require_real(value, name)
-        return namespace_of(value).reshape(value, ())
-    raise TypeError(
-        f"{wanted}, got {describe(value)}{if_tuple if isinstance(value, tuple) else ''}"
-    )
+    tuples = isinstance(value, tuple) and len(value) != 1
+    an_array = is_array(value) or hasattr(value, "__array__") or hasattr(value, "toarray")
+    if an_array or (isinstance(value, list | tuple | complex) and not tuples):
+        a = real_array(value, name)
+        if math.prod(a.shape) == 1:
+            return namespace_of(a).reshape(a, ())
+    elif hasattr(value, "__float__"):
+        return float(value)
+    raise TypeError(f"{wanted}, got {describe(value)}{if_tuple if tuples else ''}")
+
+
+def is_one_number(value: Any) -> bool:
+    """Tell whether `value` is a number or an array of one element."""
+    return isinstance(value, Real) or (is_array(value) and math.prod(value.shape) == 1)
+
+
+def real_array(a: Any, name: str) -> Array:
+    """Return what a callable gave for `name` as a plain array of real numbers.
+
+    Python's numbers in an array of objects are as good as any, and so are complex ones that are
+    real; of arrays that are not NumPy's this is not looked for.
+    """
+    if a is None:
+        raise TypeError(f"{name} is None; return an array")
+    if hasattr(a, "toarray"):
+        raise TypeError(f"{name} is sparse ({describe(a)}); return its .toarray()")
+    try:
+        a = own_array(a, name)
+    except ValueError as error:  # lists in lists of several lengths
+        raise TypeError(f"{name} must hold real numbers, got {describe(a)}") from error
+    if isinstance(a, np.generic):
+        a = np.asarray(a)
+    if isinstance(a, np.ndarray) and a.dtype == object:
+        a = _of_objects(a)
+    isdtype = namespace_of(a).isdtype
+    if isdtype(a.dtype, "complex floating"):
+        if not isinstance(a, np.ndarray) or a.imag.any():
+            raise TypeError(f"{name} is complex ({a.dtype}) and must be real; return its .real")
+        a = a.real
+    require_real(a, name)
+    return a
+
+
+def _of_objects(a: np.ndarray) -> np.ndarray:
+    """Return an array of objects as one of floats where each is a number."""
+    # NumPy would read text as the number that it says, and None as NaN.
+    if any(isinstance(entry, str | bytes | None) for entry in a.flat):
+        return a
+    try:
+        return a.astype(float)
+    except (TypeError, ValueError):
+        return a
 
 
 def require_real(a: Array, name: str) -> None:

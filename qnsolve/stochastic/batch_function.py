@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays.border import Border
 from qnsolve.arrays.user import one_number
 from qnsolve.objective import in_one_crossing
-from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.loss import as_loss
 
 LossAndGrad = Callable[[Array, Any], tuple[Any, Array]]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays.border import Border
 from qnsolve.checkpoint import refuse_other
 from qnsolve.stochastic.batch_function import BatchFunction
 from qnsolve.stochastic.batches import ResumableBatches, StreamedBatches, by_number
-from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.pivot import Pivot
 from qnsolve.stochastic.step import StepInfo
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from qnsolve.arrays import Array
+from qnsolve.arrays.border import Border
 from qnsolve.checks import scalar
-from qnsolve.stochastic.border import Border
+from qnsolve.norms import options_inside
 from qnsolve.stochastic.options import NewtonStepOptions
 from qnsolve.stochastic.step import StepInfo
 from qnsolve.stochastic.training import make_solver
@@ -122,7 +123,7 @@ class QuasiNewton(torch.optim.Optimizer):
             )
         self._border = Border(self._params[0].detach().reshape(-1))
         self._in_numpy = isinstance(self._border.inside(self._vector()), np.ndarray)
-        self._solver = make_solver(method, **self._border.options(options))
+        self._solver = make_solver(method, **options_inside(options, self._border))
         if isinstance(self._solver.options, NewtonStepOptions):
             raise ValueError(
                 f"{method} needs products with the Hessian, which a closure does not give; "

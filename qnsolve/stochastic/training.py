@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
 from qnsolve.arrays import Array, VectorSpace, agreed, space_of
+from qnsolve.arrays.border import Border
 from qnsolve.arrays.libraries import is_array, namespace_of
 from qnsolve.arrays.user import floating_vector, require_digits, require_finite
 from qnsolve.checkpoint import (
@@ -23,8 +23,9 @@ from qnsolve.checkpoint import (
     save,
     save_or_warn,
 )
-from qnsolve.checks import at_least, function, function_or_none
+from qnsolve.checks import at_least, function, function_or_none, warn_unused
 from qnsolve.comm import Comm, as_comm
+from qnsolve.norms import options_inside
 from qnsolve.stochastic.batch_function import BatchFunction, LossAndGrad
 from qnsolve.stochastic.batches import (
     ResumableBatches,
@@ -32,7 +33,6 @@ from qnsolve.stochastic.batches import (
     by_number,
     stream_of,
 )
-from qnsolve.stochastic.border import Border
 from qnsolve.stochastic.line_search import LineSearchSolver
 from qnsolve.stochastic.options import (
     CubicStepOptions,
@@ -212,11 +212,10 @@ def train(
     required = {"loss_and_grad": loss_and_grad}
     optional = {"hessp": hessp, "callback": callback, "step_callback": step_callback}
     agreed(comm, lambda: _check_arguments(required, optional, epochs, checkpoint_every))
-    if hessp is not None and method != "newton-tr":
-        message = f"Method {method} does not use Hessian information (hessp)."
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    if method != "newton-tr":
+        warn_unused(method, hessp=hessp)
     border, space = _space_of(params, comm)
-    solver = make_solver(method, **border.options(options))
+    solver = make_solver(method, **options_inside(options, border))
     if space.sharded:
         _check_ranks(space, stream, checkpoint)
         require_same(space, method=method, epochs=epochs, hessp=hessp is not None)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from examples.experiments.author_code import ARCS_AUTHOR_CONSTANTS
+from qnsolve.arrays.border import Border
 from qnsolve.norms import DiagonalNorm
 from qnsolve.stochastic import MiniBatches, presets, train
-from qnsolve.stochastic.border import Border
 from tests.stochastic.problems import HIDDEN, INPUTS, net_loss, samples, start
 
 torch = pytest.importorskip("torch")

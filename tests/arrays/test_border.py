@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.stochastic.border import REMEMBERED, Border
+from qnsolve.arrays.border import REMEMBERED, Border
 
 
 def test_arrays_of_the_host_share_their_memory():
