@@ -87,8 +87,8 @@ def test_negated_steps_of_wide_spectra_never_pass(problem, radius, norm):
         assert certificate.worst >= 1.0
     best, terms = model_value(lam, g, -step)
     missed = min(1.0, 2.0 * abs(g @ step) / -best)
-    # Of the gap, too, the roundings of the terms are not held against the step.
-    assert certificate.gap >= missed * (1.0 - 1e-9) - 16 * EPS * terms / -best
+    # Of the gap, too, the roundings are not held against the step: 8 each of Bs, Cs, g and s.
+    assert certificate.gap >= missed * (1.0 - 1e-9) - 64 * EPS * terms / -best
 
 
 @given(wide(), weights(), st.sampled_from(["l2", "shape"]))
