@@ -16,6 +16,10 @@ from qnsolve.objective import Objective
 from qnsolve.points import end_of_step
 from qnsolve.state import Saved, Stateful
 
+MIXED = 1e3
+"""Norm of x, and growth of one component's part in a difference, from which on the components are
+taken for having different units."""
+
 
 class Hessian(Stateful):
     """The Hessian of an objective, known by its products; counted.
@@ -111,9 +115,15 @@ class Hessian(Stateful):
         if self._x is not x:
             self._x, self._x_norm = x, space.norm(x)
         # The rounding error of a gradient over h balances the truncation error, which is of h.
-        reach = math.sqrt(objective.gradient_eps) * max(self._x_norm, self._typical_norm)
+        part = math.sqrt(objective.gradient_eps)
+        size = max(self._x_norm, self._typical_norm)
         length = space.norm(v)
-        h = reach / length if length else 1.0
+        h = part * size / length if length else 1.0
+        if length and size > MIXED:
+            # Components with other units than the largest may move too far.
+            farthest = space.norm_inf(v / space.xp.clip(abs(x), 1.0, None))
+            if h * farthest > MIXED * part:
+                h = part / farthest
         there = end_of_step(space, x, v, h * length, h)
         if there is None:
             return space.zeros(space.length) + np.nan

@@ -12,6 +12,9 @@ SURELY_FINITE = 1e15
 """Length of a step, and factor of it, that make no finite x infinite: far below the spacing of
 numbers there."""
 
+ROUNDINGS = 4.0
+"""Slopes at both ends of a step that differ by as many eps, relative, are the same."""
+
 UNBOUNDED_GROWTH = 1e30
 """A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
 
@@ -26,6 +29,42 @@ def end_of_step(
     if not max(length, t) <= SURELY_FINITE and not math.isfinite(space.norm_inf(x_new)):
         return None
     return x_new
+
+
+def stands_still(
+    space: VectorSpace,
+    x: Array,
+    x_norm: float,
+    step: Array,
+    length: float,
+    part: float,
+    t: float = 1.0,
+) -> bool:
+    """Tell whether no component of x moves by more than `part` of itself along t step.
+
+    Each component may have its own unit.  The norms tell of most steps that one moves; only where
+    they do not are the components looked at, one reduction more.
+    """
+    if t * length > part * x_norm:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        moving = t * abs(step) > part * abs(x)
+        return not space.norm_inf(space.xp.astype(moving, space.dtype)) > 0.0
+
+
+def says_nothing(f: float, slope: float, decrease: float, eps: float) -> bool:
+    """Tell whether neither f nor its gradient can change noticeably along a step, by the model.
+
+    The model falls by `decrease`; its slope changes from g's by s'Bs = -2 (decrease + g's).
+    """
+    return decrease <= eps * abs(f) and 2.0 * abs(decrease + slope) <= ROUNDINGS * eps * abs(slope)
+
+
+def longest_step(space: VectorSpace) -> float:
+    """Return the length of the longest step that x can make and inner products can measure."""
+    sums = space.xp.finfo(space.accumulator)
+    measured = math.sqrt(float(sums.max) * float(sums.eps))
+    return min(float(space.xp.finfo(space.dtype).max), measured)
 
 
 def all_finite(f: float, g_norm: float) -> bool:

@@ -58,12 +58,17 @@ class Status(IntEnum):
         "fun has long not changed along the steps as its gradient says: the gradient is wrong, or "
         "fun is not smooth. verify.check_grad tells which component is wrong.",
     )
+    AS_FAR_AS_KNOWN = (
+        11,
+        "As far as fun is known: no step changes it by more than its error, nor is the gradient "
+        "known well enough to come within gtol. x is as good as these values of fun can tell.",
+    )
     CALLBACK_STOP = 99, "The callback raised StopIteration."
 
     @property
     def success(self) -> bool:
-        """True where the run met the tolerance it was asked for."""
-        return self in (Status.GTOL, Status.FTOL)
+        """True where the run met the tolerance it was asked for, or all that fun can tell."""
+        return self in (Status.GTOL, Status.FTOL, Status.AS_FAR_AS_KNOWN)
 
 
 MATRIX = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from qnsolve.arrays import Array, Request, VectorSpace
-from qnsolve.points import all_finite, end_of_step, is_unbounded
+from qnsolve.points import all_finite, end_of_step, is_unbounded, stands_still
 from qnsolve.questions import Answer, Asking, Evaluate, relay
 from qnsolve.solvers.first_step import FirstStep
 from qnsolve.solvers.iterate import Iterate
@@ -39,7 +40,9 @@ class WolfeSearch:
             1.0,
             decrease=self.decrease,
             curvature=self.curvature,
-            shortest=space.eps * space.norm(at.x),
+            too_short=partial(
+                stands_still, space, at.x, space.norm(at.x), direction, 1.0, space.eps
+            ),
             eps=space.eps,
         )
 

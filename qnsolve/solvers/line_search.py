@@ -10,7 +10,7 @@ from scipy.optimize import OptimizeResult
 
 from qnsolve.arrays import Array
 from qnsolve.options import LineSearchOptions
-from qnsolve.points import end_of_step, is_unbounded
+from qnsolve.points import end_of_step, is_unbounded, longest_step, stands_still
 from qnsolve.quasi_newton.inverse import Direction, InverseLSR1
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from qnsolve.questions import Asking, Evaluate, relay
@@ -18,10 +18,14 @@ from qnsolve.result import Status
 from qnsolve.solvers.iterate import Iterate
 from qnsolve.solvers.metric import EuclideanNorm
 from qnsolve.solvers.models import End, Model
+from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.run import Run
 from qnsolve.solvers.start import first_gamma, starting_radius
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
 from qnsolve.state import Saved
+
+SHORT = 0.2
+"""A bracket shorter than this part of -Hg is not refined where the error of g is all there is."""
 
 
 class LineModel(Model):
@@ -101,13 +105,14 @@ def minimise_on_lines(options: LineSearchOptions, run: Run) -> Asking[OptimizeRe
     at = Iterate(start.x, start.f, start.f, LineModel(metric, options))
     at.model.stand_at(start)
     del start  # the iterate owns x and g from here: a name kept would keep a vector of length n
-    at.model.begin(options.initial_step or _first_length(at))
+    at.model.begin(min(options.initial_step or _first_length(at), longest_step(run.space)))
     run.keeps(at=at)
 
-    status = run.before_step(at.model.largest_slope)
+    status = run.before_step(at.model)
     while status is None:
         with run.iteration():
             status = yield from iterate(at, options, run)
+        status = run.ended(status, at.model)
     counts = {"n_pairs": at.model.n_pairs, "n_modified": at.model.n_modified}
     return run.result(status, at.x, at.f, at.model.gradient, **counts)
 
@@ -123,18 +128,29 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     model: LineModel = at.model
     # 1. Direction.
     direction = model.direction()
-    shortest = options.xtol * model.point_norm
-    if not direction.length > shortest:
+    still = partial(
+        stands_still,
+        run.space,
+        at.x,
+        model.point_norm,
+        direction.vector,
+        direction.length,
+        options.xtol,
+    )
+    if still(1.0) or not direction.length > 0.0:
         return Status.STEP_TOO_SMALL
     if not direction.slope < 0.0:  # g'g is below the smallest number
         return Status.LINE_SEARCH_FAILED
+    if run.stopping.at_the_floor(model.largest_slope, -0.5 * direction.slope):
+        return Status.AS_FAR_AS_KNOWN
+    in_vain = run.stopping.in_vain(-0.5 * direction.slope)
     # 2. Step length.
     search = strong_wolfe(
         LinePoint(0.0, at.f, direction.slope),
-        first_trial(model.last_t, direction.length, options),
+        first_trial(model.last_t, direction.length, options, longest_step(run.space)),
         decrease=options.decrease,
         curvature=options.curvature,
-        shortest=shortest / direction.length,
+        too_short=lambda width: still(width) or (width < SHORT and in_vain),
         eps=run.space.eps,
     )
     found = yield from relay(search, partial(ask_at, at, direction, run))
@@ -142,6 +158,8 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     model.n_modified += direction.modified
     status: Status | None = None
     if found is None:
+        if in_vain and run.settled(model):
+            return Status.AS_FAR_AS_KNOWN
         # Without pairs there is nothing left to try but a shorter step, and that has been tried.
         if not model.n_pairs:
             return Status.LINE_SEARCH_FAILED
@@ -161,9 +179,18 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         "modified": direction.modified,
         "n_pairs": model.n_pairs,
     }
-    stopped = run.after_step(at.x, at.f, model.gradient, found is not None, record)
+    outcome = worth(direction, found)
+    stopped = run.after_step(at.x, at.f, model.gradient, outcome, record)
     status = stopped if status is None else status
-    return run.before_step(model.largest_slope) if status is None else status
+    return run.before_step(model) if status is None else status
+
+
+def worth(direction: Direction, found: LinePoint | None) -> Outcome:
+    """Return what a search was worth: to the model, -Hg is a step to its minimiser."""
+    t, slope_new = (1.0, math.nan) if found is None else (found.t, found.slope)
+    length, slope = t * direction.length, t * direction.slope
+    predicted = -0.5 * direction.slope
+    return Outcome(length, length, slope, predicted, t * slope_new, accepted=found is not None)
 
 
 def ask_at(at: Iterate, direction: Direction, run: Run, t: float) -> Asking[LinePoint]:
@@ -177,10 +204,12 @@ def ask_at(at: Iterate, direction: Direction, run: Run, t: float) -> Asking[Line
     return LinePoint(t, end.f, slope, end, is_unbounded(end.f, at.f_start))
 
 
-def first_trial(last_t: float | None, length: float, options: LineSearchOptions) -> float:
+def first_trial(
+    last_t: float | None, length: float, options: LineSearchOptions, longest: float = math.inf
+) -> float:
     """Return the step length to try first: 1, or what `options` says instead."""
     if last_t is None:
-        return options.initial_step / length if options.initial_step else 1.0
+        return min(options.initial_step, longest) / length if options.initial_step else 1.0
     return min(1.0, 2.0 * last_t) if options.first_trial == "previous" else 1.0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from qnsolve.points import end_of_step, is_unbounded
+from qnsolve.points import end_of_step, is_unbounded, longest_step, says_nothing, stands_still
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status
 from qnsolve.solvers.along_step import actual_reduction, progress_at_rounding, secant_correction
@@ -79,7 +79,7 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
     begin(at, reach, first_reach)
     run.keeps(at=at, reach=reach)
 
-    status = run.before_step(model.largest_slope)
+    status = run.before_step(model)
     if status is None and run.nit == 0 and options.first_step is not None:
         with run.iteration():
             outcome = yield from take_first_step(at, options.first_step, run)
@@ -88,7 +88,8 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
     while status is None:
         with run.iteration():
             status = yield from iterate(at, reach, options, run)
-        if run.restart(status, at.f, model.gradient_norm, model.n_pairs):
+        status = run.ended(status, model)
+        if run.restart(status, at.f, model):
             begin(at, reach, first_reach)
             status = None
     size = {"n_pairs": model.n_pairs, reach.word: reach.size}
@@ -99,7 +100,7 @@ def begin(at: Iterate, reach: Reach, first_reach: FirstReach) -> None:
     """Start from the iterate, in place, without pairs and with a reach as of a first step."""
     model = at.model
     length = starting_radius(model.point_norm, at.f, model.gradient_norm, first_reach)
-    reach.begin(length, model.gradient_norm)
+    reach.begin(length, model.gradient_norm, longest_step(model.space))
     model.begin(reach.first_length)
 
 
@@ -118,8 +119,10 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     trial = yield from model.minimise(reach, at.x)
     if not trial.decrease > 0.0:
         return Status.NO_MODEL_DECREASE
-    if trial.length <= options.xtol * model.point_norm:
+    if is_too_small(at, trial, options.xtol):
         return Status.STEP_TOO_SMALL
+    if run.stopping.at_the_floor(model.largest_slope, trial.decrease):
+        return Status.AS_FAR_AS_KNOWN
     # 2. f and g at its end.
     x_new = end_of_step(space, at.x, trial.step, trial.length)
     end = model.end(x_new, trial)
@@ -150,6 +153,16 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     return close(at, reach, outcome, run)
 
 
+def is_too_small(at: Iterate, trial: SubproblemResult | NewtonStep, xtol: float) -> bool:
+    """Tell whether a trial step moves no component of x, or nothing that f could show."""
+    model = at.model
+    if trial.length > xtol * model.point_norm:
+        return False
+    return says_nothing(at.f, trial.slope, trial.decrease, model.space.eps) or stands_still(
+        model.space, at.x, model.point_norm, trial.step, trial.length, xtol
+    )
+
+
 def judge(
     at: Iterate, trial: SubproblemResult | NewtonStep, end: End, accept: float, eps: float
 ) -> Outcome:
@@ -172,7 +185,7 @@ def close(at: Iterate, reach: Reach, outcome: Outcome, run: Run) -> Status | Non
     model = at.model
     record = {"gnorm": model.largest_slope, reach.word: reach.size, "ratio": outcome.ratio}
     record["n_pairs"] = model.n_pairs
-    stopped = run.after_step(at.x, at.f, model.gradient, outcome.accepted, record)
+    stopped = run.after_step(at.x, at.f, model.gradient, outcome, record)
     if outcome.status is not None:
         return outcome.status
-    return run.before_step(model.largest_slope) if stopped is None else stopped
+    return run.before_step(model) if stopped is None else stopped

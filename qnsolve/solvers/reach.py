@@ -77,8 +77,12 @@ class Radius(Stateful):
         self._least, self._most, self._first = least, most, first
         self.size = np.nan
 
-    def begin(self, length: float, gradient_norm: float) -> None:
-        """Let the next step have this length, unless the first radius is given."""
+    def begin(self, length: float, gradient_norm: float, longest: float = np.inf) -> None:
+        """Let the next step have this length, unless the first radius is given.
+
+        The radius will never exceed `longest`, beyond which x cannot move.
+        """
+        self._most = min(self._most, longest)
         first = self._first or length
         self.size = self._within((gradient_norm or 1.0) if isinstance(first, str) else first)
         self._first = None
@@ -164,8 +168,11 @@ class Weight(Stateful):
         self.size = self.length = np.nan
         self.moved = False
 
-    def begin(self, length: float, gradient_norm: float) -> None:
-        """Let the next step have this length, unless the first weight is given."""
+    def begin(self, length: float, gradient_norm: float, longest: float = np.inf) -> None:
+        """Let the next step have this length, unless the first weight is given.
+
+        A weight keeps steps below `longest` by itself.
+        """
         self.length, self.moved = length, False
         # Curvature and weight share the gradient at that length: gamma t + w t^2 = |g|.
         gamma = first_gamma(gradient_norm, self.first_length)

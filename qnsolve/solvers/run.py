@@ -15,7 +15,8 @@ from qnsolve.options import SolverOptions
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status, make_result
 from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
-from qnsolve.solvers.models import End
+from qnsolve.solvers.models import End, Model
+from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.stopping import STUCK, Stopping
 from qnsolve.state import Saved, Stateful
 
@@ -66,7 +67,7 @@ class Run(Stateful):
     ) -> None:
         self.options = options
         self.nit = self.skipped = self.restarts = 0
-        self.stopping = Stopping(options, callables.space.eps)
+        self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback = callables, callback
         self._history, self._sizes = [], [0.0, 0.0]
         self._checkpoint = checkpoint_of(callables, options)
@@ -84,7 +85,7 @@ class Run(Stateful):
             return (yield from self._checkpoint.start(measure, self.space))
         end = measure(self.callables.x0)
         end = end.answered((yield Evaluate(end.x, end.request, at_start=True)))
-        self.stopping.start_at(end.f)
+        self.stopping.start_at(end.f, end.largest_slope)
         self._sizes = [abs(end.f), end.largest_slope]
         return end
 
@@ -107,19 +108,20 @@ class Run(Stateful):
         """Say that the state is none to go on from until :meth:`after_step`."""
         self._checkpoint.changing()
 
-    def before_step(self, largest_slope: float) -> Status | None:
+    def before_step(self, model: Model) -> Status | None:
         """Return why no further step is to be taken, or None."""
         stopping = self.stopping
         # The clocks of several ranks differ; what they do must not.
         late = stopping.limited_in_time and self.space.any(stopping.late)
-        return stopping.reason(largest_slope, self.nit, self.callables.nfev, late)
+        return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
 
     def after_step(
-        self, x: Array, f: float, g: Array, accepted: bool, record: dict[str, Any]
+        self, x: Array, f: float, g: Array, outcome: Outcome, record: dict[str, Any]
     ) -> Status | None:
         """Count the iteration, record it, and return why the callback ends the run, or None."""
         self.nit += 1
-        self.stopping.see(f, record["gnorm"])
+        self.stopping.see(f, record["gnorm"], outcome)
+        accepted = outcome.accepted
         if self.options.history:
             self._history.append({**self.counts(), "fun": f, "accepted": accepted, **record})
         if math.isfinite(f) and math.isfinite(record["gnorm"]):
@@ -130,9 +132,18 @@ class Run(Stateful):
         intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self.counts(), **record)
         return Status.CALLBACK_STOP if self.callback(intermediate) else None
 
-    def restart(self, status: Status | None, f: float, g_norm: float, n_pairs: int) -> bool:
+    def settled(self, model: Model) -> bool:
+        """Tell whether f is flat at the iterate, as far as it is known."""
+        return self.stopping.settled(*self._norms(model))
+
+    def ended(self, status: Status | None, model: Model) -> Status | None:
+        """Return why the run is over: where it is stuck, it may be as far as fun is known."""
+        return self.stopping.end(status, *self._norms(model))
+
+    def restart(self, status: Status | None, f: float, model: Model) -> bool:
         """Tell whether a run that is stuck shall forget its pairs, which may be why, and go on."""
-        if status not in STUCK or not n_pairs or not self.stopping.another_try(f, g_norm):
+        g_norm = model.gradient_norm
+        if status not in STUCK or not model.n_pairs or not self.stopping.another_try(f, g_norm):
             return False
         self.changing()
         self.restarts += 1
@@ -149,6 +160,14 @@ class Run(Stateful):
         if self.stopping.slopes.doubtful and status is not Status.WRONG_GRADIENT:
             result.message += f" {DOUBT}"
         return result
+
+    def _norms(self, model: Model) -> tuple[float, float, float]:
+        """Return the largest slope, and the size of a component of x."""
+        return (
+            model.largest_slope,
+            model.gradient_norm,
+            model.point_norm / math.sqrt(self.space.size),
+        )
 
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""

@@ -19,6 +19,10 @@ FORGIVEN = 2
 """Contradictions that one step makes up for that agrees: far from a minimiser steps are long, and
 up to half of them may contradict a gradient that is right."""
 
+FAINTEST, SURPRISE = 100.0, 10.0
+"""The least change that may contradict a gradient, in units of eps |f|; and the change of f, in
+units of what its slopes say, that no gradient explains."""
+
 DOUBTFUL = 5
 """Contradictions in a row, or nearly, from which on the end of a run mentions them."""
 
@@ -55,21 +59,36 @@ class SlopeCheck(Stateful):
     """
 
     contradictions: Saved[int]
+    _faint: Saved[list[float]]
 
     def __init__(self, eps: float) -> None:
-        self._visible = math.sqrt(eps)
-        self.contradictions = 0
+        self._eps, self._visible = eps, math.sqrt(eps)
+        self.contradictions, self._faint = 0, []
 
     def add(self, f: float, f_new: float, slope: float, slope_new: float) -> None:
         """Take a step into account; without effect where a difference of f has too few digits."""
         fall, expected = f - f_new, -0.5 * (slope + slope_new)
-        if not self._visible * max(abs(f), abs(f_new)) < abs(fall) < math.inf:
+        largest, slopes = max(abs(f), abs(f_new)), max(abs(slope), abs(slope_new))
+        if not FAINTEST * self._eps * largest < max(abs(fall), slopes) < math.inf:
             return
-        size = max(abs(fall), abs(slope), abs(slope_new))
-        if abs(fall - expected) > CONTRADICTION * size:
-            self.contradictions += 1
+        size, error = max(abs(fall), slopes), abs(fall - expected)
+        visible, contradicts = abs(fall) > self._visible * largest, error > CONTRADICTION * size
+        if visible:
+            change = 1 if contradicts else -FORGIVEN
+            self.contradictions = max(0, self.contradictions + change)
+        elif error > SURPRISE * slopes:
+            # No gradient explains that, but an error of f, which explains smaller ones, too.
+            self._faint = [size for size in self._faint if size > SURPRISE * error]
+            return
+        if contradicts:
+            self._faint = [*self._faint, size][-HOPELESS:]
         else:
-            self.contradictions = max(0, self.contradictions - FORGIVEN)
+            del self._faint[-FORGIVEN:]
+
+    @property
+    def faint(self) -> int:
+        """As `contradictions`, where the error of f is only just too small to explain them."""
+        return len(self._faint)
 
     @property
     def doubtful(self) -> bool:

@@ -7,7 +7,8 @@ import time
 
 from qnsolve.options import SolverOptions
 from qnsolve.result import Status
-from qnsolve.solvers.along_step import GRADIENT_PROGRESS, ROUNDING_ACCEPT
+from qnsolve.solvers.along_step import GRADIENT_PROGRESS, ROUNDING_ACCEPT, ROUNDING_OF_F
+from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.slopes import SlopeCheck
 from qnsolve.state import Saved, Stateful
 
@@ -17,7 +18,29 @@ MAX_STALLED = 60
 NOTICEABLE_F, NOTICEABLE = 1e4, 1e-3
 """By how much one of them has to fall: f in units of eps |f|, the gradient relative to itself."""
 
-STUCK = (Status.STEP_TOO_SMALL, Status.NO_MODEL_DECREASE)
+MAX_LOST = 4
+"""Steps in a row that are too small for f to tell what they were worth, while the gradient gets no
+smaller, after which a run is over."""
+
+FAINT_CONTRADICTIONS = 3
+"""Contradictions to the gradient, above the error of f, from which on a run is no success."""
+
+LEFT = 10.0
+"""Fall of f that may be left"""
+
+GAIN, FAINT = 0.25, 100.0
+"""A fall of more than FAINT eps |f| and this part of what was predicted is progress."""
+
+SMALL = 1e-2
+"""Part of the largest gradient of a run that is a small one."""
+
+FLAT = 10.0
+"""Fall of a linear model of f over the length of x, in units of sqrt(eps) |f|, that is small."""
+
+CUT = 0.5
+"""A step at whose end f falls at more than this part of the rate at its beginning was cut short."""
+
+STUCK = (Status.STEP_TOO_SMALL, Status.NO_MODEL_DECREASE, Status.LINE_SEARCH_FAILED)
 """Ends of a run that other pairs might have avoided."""
 
 
@@ -27,8 +50,8 @@ class Stopping(Stateful):
     Parameters
     ----------
     options : SolverOptions
-    eps : float
-        Relative rounding error of f.
+    eps, gradient_eps : float
+        Relative errors of f and, by rounding or differences, of its gradient.
 
     Attributes
     ----------
@@ -40,23 +63,43 @@ class Stopping(Stateful):
     _f: Saved[float]
     _fall: Saved[float]
     _stalled: Saved[int]
+    _lost: Saved[int]
+    _unseen: Saved[bool]
+    _curvatures: Saved[list[float]]
+    _largest_g: Saved[float]
     _lowest_f: Saved[float]
     _smallest_g: Saved[float]
     _restart_f: Saved[float]
     _restart_g: Saved[float]
 
-    def __init__(self, options: SolverOptions, eps: float) -> None:
+    def __init__(self, options: SolverOptions, eps: float, gradient_eps: float) -> None:
         self._options, self._eps = options, eps
+        differences = gradient_eps > eps
+        # Of differences of f, g has no more digits than they have.
+        self._visible = gradient_eps if differences else ROUNDING_OF_F * eps
+        self._gradient_error = 2.0 * gradient_eps if differences else 0.0
         self._deadline = math.inf
         if options.maxtime is not None:
             self._deadline = time.monotonic() + options.maxtime
         self.slopes = SlopeCheck(eps)
-        self._f, self._fall, self._stalled = math.inf, 0.0, 0
+        self._f, self._fall, self._stalled, self._lost = math.inf, 0.0, 0, 0
+        self._largest_g = 0.0
+        self._unseen, self._curvatures = False, []
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
 
-    def reason(self, largest_slope: float, nit: int, nfev: int, late: bool) -> Status | None:
-        """Return why no further step is to be taken, or None."""
+    def reason(
+        self, largest_slope: float, g_norm: float, x_size: float, nit: int, nfev: int, late: bool
+    ) -> Status | None:
+        """Return why no further step is to be taken, or None.
+
+        Parameters
+        ----------
+        largest_slope, x_size : float
+            Of the gradient at the iterate, and of x.
+        nit, nfev : int
+        late : bool
+        """
         options = self._options
         if largest_slope <= options.gtol:
             return Status.GTOL
@@ -68,6 +111,8 @@ class Stopping(Stateful):
             return Status.MAXFEV
         if late:
             return Status.MAXTIME
+        if self._lost >= MAX_LOST and self.settled(largest_slope, g_norm, x_size):
+            return Status.AS_FAR_AS_KNOWN
         if self.slopes.hopeless:
             return Status.WRONG_GRADIENT
         return Status.STEP_TOO_SMALL if self._stalled >= MAX_STALLED else None
@@ -81,20 +126,73 @@ class Stopping(Stateful):
         """Whether the time is over, by the clock of this rank."""
         return time.monotonic() >= self._deadline
 
-    def see(self, f: float, largest_slope: float) -> None:
+    def see(self, f: float, largest_slope: float, outcome: Outcome) -> None:
         """Take the iterate after a step into account."""
-        self._f, self._fall = f, self._f - f
+        fall = self._f - f
+        unseen = max(outcome.predicted, fall) <= self._visible * abs(f)
+        closer = is_lower(largest_slope, self._smallest_g, 1.0 - GRADIENT_PROGRESS)
+        self._unseen = unseen
+        gained = fall > max(GAIN * outcome.predicted, FAINT * self._eps * abs(f))
+        if gained and unseen:
+            self._lost = max(0, self._lost - 1)
+        else:
+            self._lost = self._lost + 1 if unseen and not closer else 0
+        curvature = (outcome.slope_new - outcome.slope) / outcome.length_2**2
+        if fall > self._visible * abs(f) and 0.0 < curvature < math.inf:
+            self._curvatures = [*self._curvatures, curvature][-MAX_STALLED:]
+        self._largest_g = max(self._largest_g, largest_slope)
+        # The fall of a step that was cut short does not say how far f can fall.
+        cut = outcome.slope_new < CUT * outcome.slope
+        self._f, self._fall = f, 0.0 if cut else fall
         # A step may be accepted on its slopes where f has no digits left, or on the last digit of
         # f; not for ever.
-        lower = is_lower(f, self._lowest_f, NOTICEABLE_F * self._eps)
-        smaller = is_lower(largest_slope, self._smallest_g, NOTICEABLE)
+        lower = is_lower(f, self._lowest_f, max(NOTICEABLE_F * self._eps, self._visible))
+        smaller = (
+            closer
+            if self._gradient_error
+            else is_lower(largest_slope, self._smallest_g, NOTICEABLE)
+        )
         self._stalled = 0 if lower or smaller else self._stalled + 1
         self._lowest_f = f if lower else self._lowest_f
         self._smallest_g = largest_slope if smaller else self._smallest_g
 
-    def start_at(self, f: float) -> None:
-        """Take the value at x0 into account."""
-        self._f = f
+    def start_at(self, f: float, largest_slope: float) -> None:
+        """Take x0 into account."""
+        self._f, self._largest_g = f, largest_slope
+
+    def at_the_floor(self, largest_slope: float, predicted: float) -> bool:
+        """Tell whether nothing is left of the gradient but its error, and of f to gain."""
+        f = abs(self._f)
+        return largest_slope <= self._gradient_error * f and predicted <= FAINT * self._eps * f
+
+    def in_vain(self, predicted: float) -> bool:
+        """Tell whether a search for a step that promises this much would only find errors of g."""
+        return self._gradient_error > 0.0 and predicted <= self._visible * abs(self._f)
+
+    def settled(self, largest_slope: float, g_norm: float, x_size: float) -> bool:
+        """Tell whether a run that f cannot lead any further is where f is flat.
+
+        And not where its gradient is wrong, or f has a kink: there the gradient is as large as it
+        was, and f has not changed as it says.
+        """
+        slopes = self.slopes
+        f, left = abs(self._f), 0.0
+        if self._curvatures:
+            left = 0.5 * g_norm**2 / min(self._curvatures)
+        small = self._curvatures and largest_slope <= SMALL * self._largest_g
+        flat = largest_slope * max(1.0, x_size) <= FLAT * math.sqrt(self._eps) * f
+        doubtful = slopes.doubtful or (
+            not self._gradient_error and slopes.faint >= FAINT_CONTRADICTIONS
+        )
+        return left <= LEFT * self._visible * f and (small or flat) and not doubtful
+
+    def end(
+        self, status: Status | None, largest_slope: float, g_norm: float, x_size: float
+    ) -> Status | None:
+        """Return the status of a run that may be stuck, and then as far as f is known."""
+        if status in STUCK and self._unseen and self.settled(largest_slope, g_norm, x_size):
+            return Status.AS_FAR_AS_KNOWN
+        return status
 
     def another_try(self, f: float, g_norm: float) -> bool:
         """Tell whether a run that is stuck has come further since it last was.

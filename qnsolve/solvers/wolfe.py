@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def strong_wolfe(
     *,
     decrease: float,
     curvature: float,
-    shortest: float,
+    too_short: Callable[[float], bool],
     eps: float,
 ) -> Generator[float, LinePoint, LinePoint | None]:
     r"""Find t > 0 that satisfies the strong Wolfe conditions on the line.
@@ -69,8 +69,8 @@ def strong_wolfe(
         The first t to try.
     decrease, curvature : float
         c1 and c2, 0 < c1 < c2 < 1.
-    shortest : float, >= 0
-        A bracket shorter than this is not refined.
+    too_short : callable
+        ``too_short(t)`` tells of a bracket's length whether it is not to be refined.
     eps : float
         Relative rounding error of f.
 
@@ -120,7 +120,7 @@ def strong_wolfe(
             t = _further(previous, low)
             continue
         width = high.t - low.t
-        if not abs(width) > shortest:
+        if too_short(abs(width)):
             break
         bisect = not bisect and abs(width) > SLOW * before
         t = low.t + (0.5 if bisect else _inside(low, high)) * width

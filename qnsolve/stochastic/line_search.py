@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qnsolve.arrays import Array, VectorSpace, space_of
-from qnsolve.points import all_finite
+from qnsolve.points import all_finite, stands_still
 from qnsolve.quasi_newton.inverse import InverseLSR1
 from qnsolve.quasi_newton.tracking import TrackedGradient
 from qnsolve.questions import drive
@@ -94,7 +95,15 @@ class LineSearchSolver:
             min(1.0, 2.0 * state.last_t),
             decrease=self.options.decrease,
             curvature=self.options.curvature,
-            shortest=space.eps * space.norm(x) / direction.length,
+            too_short=partial(
+                stands_still,
+                space,
+                x,
+                space.norm(x),
+                direction.vector,
+                direction.length,
+                space.eps,
+            ),
             eps=space.eps,
         )
 

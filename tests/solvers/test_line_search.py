@@ -38,13 +38,17 @@ def on_line(phi, slope, seen=None):
     return line
 
 
-def search(phi, slope, first=1.0, decrease=1e-4, curvature=0.9, shortest=0.0, seen=None):
+def never(t):
+    return False
+
+
+def search(phi, slope, first=1.0, decrease=1e-4, curvature=0.9, too_short=never, seen=None):
     steps = strong_wolfe(
         LinePoint(0.0, float(phi(0.0)), float(slope(0.0))),
         first,
         decrease=decrease,
         curvature=curvature,
-        shortest=shortest,
+        too_short=too_short,
         eps=EPS,
     )
     return drive(steps, on_line(phi, slope, seen))
@@ -127,7 +131,7 @@ def test_unbounded_trial_ends_the_search():
         return LinePoint(t, -t, -1.0, unbounded=t > 1e3)
 
     start = LinePoint(0.0, 0.0, -1.0)
-    steps = strong_wolfe(start, 1.0, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS)
+    steps = strong_wolfe(start, 1.0, decrease=1e-4, curvature=0.9, too_short=never, eps=EPS)
     found = drive(steps, line)
     assert found.unbounded and found.t > 1e3
 
@@ -142,7 +146,7 @@ def test_sufficient_decrease_alone_is_returned_where_the_slope_never_rises():
 def test_ascent_is_a_failure_after_few_trials(slope):
     """The derivative has the wrong sign: no step is short enough."""
     seen = []
-    assert search(lambda t: t, lambda t: slope, shortest=1e-16, seen=seen) is None
+    assert search(lambda t: t, lambda t: slope, too_short=lambda t: t <= 1e-16, seen=seen) is None
     assert len(seen) < MAX_TRIALS
 
 
@@ -273,7 +277,7 @@ def step_length(fun, x, d, first):
         f, g = fun(x + t * d)
         return LinePoint(t, f, float(g @ d))
 
-    steps = strong_wolfe(line(0.0), first, decrease=1e-4, curvature=0.9, shortest=0.0, eps=EPS)
+    steps = strong_wolfe(line(0.0), first, decrease=1e-4, curvature=0.9, too_short=never, eps=EPS)
     return drive(steps, line).t
 
 
