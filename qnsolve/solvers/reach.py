@@ -113,7 +113,7 @@ class Radius(Stateful):
         self.size = self._within(AFTER_FIRST_STEP * outcome.length_2)
 
     def _within(self, radius: float) -> float:
-        return min(max(radius, self._least), self._most)
+        return min(max(float(radius), self._least), self._most)
 
 
 class Weight(Stateful):
