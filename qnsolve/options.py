@@ -212,11 +212,11 @@ def check_steps(value: Any, name: str) -> float | tuple[float, ...] | None:
     wanted = f"{name} must be a number > 0, an array of such with the size of x, or None"
     try:
         steps = np.asarray(value)
-        numbers = steps.astype(float)
-    except (TypeError, ValueError):
-        steps = numbers = np.empty(0)
+    except ValueError:  # lists in lists of several lengths
+        steps = np.empty(0)
     if steps.dtype.kind not in "iuf" or not steps.size:
         raise TypeError(f"{wanted}, got {type(value).__name__} {value!r}")
+    numbers = steps.astype(float)
     if not (np.isfinite(numbers) & (numbers > 0.0)).all():
         raise ValueError(f"{wanted}, got {value!r}")
     return float(numbers) if numbers.ndim == 0 else tuple(numbers.ravel().tolist())

@@ -115,6 +115,8 @@ def one_number(value: Any, name: str, wanted: str, *, if_tuple: str = "") -> Any
     """
     if isinstance(value, Real):
         return float(value)
+    if type(value) is np.ndarray and value.dtype.kind in "fiub" and value.size == 1:
+        return float(value.item())
     tuples = isinstance(value, tuple) and len(value) != 1
     an_array = is_array(value) or hasattr(value, "__array__") or hasattr(value, "toarray")
     if an_array or (isinstance(value, list | tuple | complex) and not tuples):
