@@ -15,7 +15,6 @@ from qnsolve.objective import Objective
 from qnsolve.points import end_of_step
 from qnsolve.state import Saved, Stateful
 
-
 MIXED = 1e3
 """Norm of x, and growth of one component's part in a difference, from which on the components are
 taken for having different units."""

@@ -24,7 +24,6 @@ from qnsolve.solvers.start import first_gamma, starting_radius
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
 from qnsolve.state import Saved
 
-
 SHORT = 0.2
 """A bracket shorter than this part of -Hg is not refined where the error of g is all there is."""
 
@@ -130,7 +129,8 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     # 1. Direction.
     direction = model.direction()
     still = partial(
-        *(stands_still, run.space, at.x, model.point_norm),
+        stands_still,
+        *(run.space, at.x, model.point_norm),
         *(direction.vector, direction.length, options.xtol),
     )
     if still(1.0) or not direction.length > 0.0:

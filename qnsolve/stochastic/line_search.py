@@ -93,7 +93,8 @@ class LineSearchSolver:
             decrease=self.options.decrease,
             curvature=self.options.curvature,
             too_short=partial(
-                *(stands_still, space, x, space.norm(x)),
+                stands_still,
+                *(space, x, space.norm(x)),
                 *(direction.vector, direction.length, space.eps),
             ),
             eps=space.eps,
