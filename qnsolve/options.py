@@ -257,11 +257,12 @@ class SolverOptions(Options):
         1e-5, as in SciPy, or eps**(1/3) of the dtype of x where that is larger (4.9e-3 in float32).
         ``tol`` is another name for it; where both are given `gtol` counts.
     ftol : float, >= 0
-        Stop where an accepted step lowers f by at most ``ftol * |f|``.  Default 0, which leaves the
-        decision to the gradient.
+        Stop where an accepted step lowers f by at most ``ftol * |f|``, unless it was cut short: f
+        still falls at its end at more than half the rate.  Default 0, which leaves the decision to
+        the gradient.
     xtol : float, >= 0
-        Stop where the step is at most ``xtol * |x|`` in the Euclidean norm.  Default: eps of the
-        dtype of x, below which x + step is x.
+        Stop where the step moves no component of x by more than `xtol` of itself, or nothing that
+        f and its gradient could show.  Default: eps of the dtype of x, below which x + step is x.
     maxiter : int, >= 0
         Most iterations.  Default 15000, as in SciPy's L-BFGS-B.
     maxfev : int, >= 1, or None

@@ -15,6 +15,9 @@ numbers there."""
 ROUNDINGS = 4.0
 """Slopes at both ends of a step that differ by as many eps, relative, are the same."""
 
+LONGEST = 1e30
+"""Longer first steps are cut to this: they would be rejected until the run counts as stuck."""
+
 UNBOUNDED_GROWTH = 1e30
 """A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
 
@@ -61,10 +64,8 @@ def says_nothing(f: float, slope: float, decrease: float, eps: float) -> bool:
 
 
 def longest_step(space: VectorSpace) -> float:
-    """Return the length of the longest step that x can make and inner products can measure."""
-    sums = space.xp.finfo(space.accumulator)
-    measured = math.sqrt(float(sums.max) * float(sums.eps))
-    return min(float(space.xp.finfo(space.dtype).max), measured)
+    """Return the length of the longest first step: in the range of x, and no matter for ages."""
+    return min(float(space.xp.finfo(space.dtype).max), LONGEST)
 
 
 def all_finite(f: float, g_norm: float) -> bool:

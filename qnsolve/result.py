@@ -34,7 +34,8 @@ class Status(IntEnum):
     STEP_TOO_SMALL = (
         3,
         "No progress is left: the step is below xtol, or neither fun nor its gradient shrinks. "
-        "Rounding in fun, or a gradient that does not match fun; verify.check_grad tells which.",
+        "Rounding in fun, a kink of fun, or a gradient that does not match fun; "
+        "verify.check_grad tells which.",
     )
     NO_MODEL_DECREASE = (
         4,

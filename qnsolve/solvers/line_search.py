@@ -130,12 +130,8 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     direction = model.direction()
     still = partial(
         stands_still,
-        run.space,
-        at.x,
-        model.point_norm,
-        direction.vector,
-        direction.length,
-        options.xtol,
+        *(run.space, at.x, model.point_norm),
+        *(direction.vector, direction.length, options.xtol),
     )
     if still(1.0) or not direction.length > 0.0:
         return Status.STEP_TOO_SMALL

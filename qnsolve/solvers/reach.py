@@ -80,11 +80,11 @@ class Radius(Stateful):
     def begin(self, length: float, gradient_norm: float, longest: float = np.inf) -> None:
         """Let the next step have this length, unless the first radius is given.
 
-        The radius will never exceed `longest`, beyond which x cannot move.
+        A first radius beyond `longest` is cut to that.
         """
-        self._most = min(self._most, longest)
         first = self._first or length
-        self.size = self._within((gradient_norm or 1.0) if isinstance(first, str) else first)
+        first = (gradient_norm or 1.0) if isinstance(first, str) else first
+        self.size = self._within(min(first, longest))
         self._first = None
 
     @property

@@ -21,8 +21,8 @@ from qnsolve.solvers.stopping import STUCK, Stopping
 from qnsolve.state import Saved, Stateful
 
 DOUBT = (
-    "Along the last steps fun did not change as its gradient says; "
-    "verify.check_grad tells whether the gradient is right."
+    "Along the last steps fun did not change as its gradient says: fun may have kinks there, where "
+    "no smooth method converges; verify.check_grad tells whether the gradient is right."
 )
 """What the message of a run ends with where that is so."""
 

@@ -43,6 +43,8 @@ class SlopeCheck(Stateful):
     ----------
     contradictions : int
         How many there were, less those made up for.
+    total : int
+        How many there were.
 
     Notes
     -----
@@ -59,11 +61,12 @@ class SlopeCheck(Stateful):
     """
 
     contradictions: Saved[int]
+    total: Saved[int]
     _faint: Saved[list[float]]
 
     def __init__(self, eps: float) -> None:
         self._eps, self._visible = eps, math.sqrt(eps)
-        self.contradictions, self._faint = 0, []
+        self.contradictions, self.total, self._faint = 0, 0, []
 
     def add(self, f: float, f_new: float, slope: float, slope_new: float) -> None:
         """Take a step into account; without effect where a difference of f has too few digits."""
@@ -73,6 +76,7 @@ class SlopeCheck(Stateful):
             return
         size, error = max(abs(fall), slopes), abs(fall - expected)
         visible, contradicts = abs(fall) > self._visible * largest, error > CONTRADICTION * size
+        self.total += contradicts
         if visible:
             change = 1 if contradicts else -FORGIVEN
             self.contradictions = max(0, self.contradictions + change)

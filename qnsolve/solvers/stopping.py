@@ -18,6 +18,11 @@ MAX_STALLED = 60
 NOTICEABLE_F, NOTICEABLE = 1e4, 1e-3
 """By how much one of them has to fall: f in units of eps |f|, the gradient relative to itself."""
 
+WINDOW, CREEP, CRAWL, KINKY = 100, 1e-3, 1e-4, 10
+"""A run creeps where f falls, in WINDOW steps, by less than the part CREEP of its size and of all
+it has fallen, x goes less than the part CRAWL of its way, the gradient is not halved, and at least
+KINKY of the steps contradict it, as they do at kinks."""
+
 MAX_LOST = 4
 """Steps in a row that are too small for f to tell what they were worth, while the gradient gets no
 smaller, after which a run is over."""
@@ -26,7 +31,7 @@ FAINT_CONTRADICTIONS = 3
 """Contradictions to the gradient, above the error of f, from which on a run is no success."""
 
 LEFT = 10.0
-"""Fall of f that may be left"""
+"""What may be left of f to fall by, for the least curvature seen, in units of what f can show."""
 
 GAIN, FAINT = 0.25, 100.0
 """A fall of more than FAINT eps |f| and this part of what was predicted is progress."""
@@ -65,6 +70,11 @@ class Stopping(Stateful):
     _stalled: Saved[int]
     _lost: Saved[int]
     _unseen: Saved[bool]
+    creeping: Saved[bool]
+    _start_f: Saved[float]
+    _steps: Saved[int]
+    _path: Saved[float]
+    _window: Saved[tuple[float, float, float, int]]
     _curvatures: Saved[list[float]]
     _largest_g: Saved[float]
     _lowest_f: Saved[float]
@@ -85,6 +95,8 @@ class Stopping(Stateful):
         self._f, self._fall, self._stalled, self._lost = math.inf, 0.0, 0, 0
         self._largest_g = 0.0
         self._unseen, self._curvatures = False, []
+        self.creeping, self._start_f, self._steps = False, math.inf, 0
+        self._path, self._window = 0.0, (math.inf, math.inf, 0.0, 0)
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
 
@@ -115,6 +127,8 @@ class Stopping(Stateful):
             return Status.AS_FAR_AS_KNOWN
         if self.slopes.hopeless:
             return Status.WRONG_GRADIENT
+        if self.creeping:
+            return Status.STEP_TOO_SMALL
         return Status.STEP_TOO_SMALL if self._stalled >= MAX_STALLED else None
 
     @property
@@ -132,6 +146,17 @@ class Stopping(Stateful):
         unseen = max(outcome.predicted, fall) <= self._visible * abs(f)
         closer = is_lower(largest_slope, self._smallest_g, 1.0 - GRADIENT_PROGRESS)
         self._unseen = unseen
+        self._steps += 1
+        self._path += outcome.length_2 if outcome.accepted else 0.0
+        if self._steps % WINDOW == 0:
+            old_f, old_g, old_path, old = self._window
+            self.creeping = (
+                old_f - f <= CREEP * min(self._start_f - f, abs(f))
+                and self._path - old_path <= CRAWL * self._path
+                and self._smallest_g > 0.5 * old_g
+                and self.slopes.total - old >= KINKY
+            )
+            self._window = (f, self._smallest_g, self._path, self.slopes.total)
         gained = fall > max(GAIN * outcome.predicted, FAINT * self._eps * abs(f))
         if gained and unseen:
             self._lost = max(0, self._lost - 1)
@@ -158,7 +183,8 @@ class Stopping(Stateful):
 
     def start_at(self, f: float, largest_slope: float) -> None:
         """Take x0 into account."""
-        self._f, self._largest_g = f, largest_slope
+        self._f = self._start_f = f
+        self._largest_g = largest_slope
 
     def at_the_floor(self, largest_slope: float, predicted: float) -> bool:
         """Tell whether nothing is left of the gradient but its error, and of f to gain."""
@@ -199,7 +225,8 @@ class Stopping(Stateful):
 
         By more than rounding explains, or noticeably so where the gradient is in doubt.
         """
-        tolerance = NOTICEABLE if self.slopes.doubtful else ROUNDING_ACCEPT * self._eps
+        doubt, self.creeping = self.slopes.doubtful or self.creeping, False
+        tolerance = NOTICEABLE if doubt else max(ROUNDING_ACCEPT * self._eps, self._visible)
         lower = is_lower(f, self._restart_f, tolerance)
         if not (lower or g_norm <= GRADIENT_PROGRESS * self._restart_g):
             return False

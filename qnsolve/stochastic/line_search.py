@@ -97,12 +97,8 @@ class LineSearchSolver:
             curvature=self.options.curvature,
             too_short=partial(
                 stands_still,
-                space,
-                x,
-                space.norm(x),
-                direction.vector,
-                direction.length,
-                space.eps,
+                *(space, x, space.norm(x)),
+                *(direction.vector, direction.length, space.eps),
             ),
             eps=space.eps,
         )
