@@ -84,8 +84,10 @@ class RankError(RuntimeError):
     """Raised on the ranks where nothing went wrong, with the message of the one where it did."""
 
 
-def as_comm(comm: Any) -> Comm:
+def as_comm(comm: Any) -> Comm | None:
     """Return a user's `comm`, which may be an mpi4py communicator, as a Comm, or raise TypeError.
+
+    None, for a run without ranks, stays None.
 
     Examples
     --------
@@ -94,7 +96,7 @@ def as_comm(comm: Any) -> Comm:
     ...
     TypeError: comm must be a qnsolve.comm.Comm or an mpi4py communicator, got str
     """
-    if isinstance(comm, Comm):
+    if comm is None or isinstance(comm, Comm):
         return comm
     if hasattr(comm, "Allreduce") and hasattr(comm, "Get_rank"):
         return MPI(comm)

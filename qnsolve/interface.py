@@ -116,7 +116,7 @@ def minimize(
     >>> result.success, result.x.shape, np.round(result.fun, 6)
     (True, (2, 2), np.float64(-1.0))
     """
-    comm = None if comm is None else as_comm(comm)
+    comm = as_comm(comm)
 
     def chosen() -> Callable[..., OptimizeResult]:
         if options is not None and not isinstance(options, Mapping):

@@ -219,7 +219,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         **options: Any,
     ) -> OptimizeResult:
         method = TABLE[name]
-        comm = None if comm is None else as_comm(comm)
+        comm = as_comm(comm)
         agreed(comm, lambda: _refuse_restrictions(name, bounds, constraints))
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space

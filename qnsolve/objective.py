@@ -123,7 +123,7 @@ class Objective(Stateful):
         def checked() -> tuple[Array, Any]:
             if not callable(fun):
                 raise TypeError(f"fun must be callable, got {type(fun).__name__}")
-            start = start_point(x0, may_be_empty=comm is not None)
+            start = start_point(x0, comm=comm)
             return start, _checked_jac(jac)
 
         start, self._jac = agreed(comm, checked)

@@ -18,6 +18,7 @@ from qnsolve.arrays.libraries import (
     is_jax,
     namespace_of,
 )
+from qnsolve.comm import Comm
 
 if TYPE_CHECKING:
     from qnsolve.arrays.space import VectorSpace
@@ -64,21 +65,27 @@ def array_like(a: Any, space: VectorSpace, name: str, as_what: str = "as x0 is")
     return a
 
 
-def floating_vector(a: Any, name: str, *, may_be_empty: bool = False) -> Array:
-    """Return `a`, real floating and of shape (n,), as a plain array of its own library."""
+def floating_vector(a: Any, name: str, *, comm: Comm | None = None) -> Array:
+    """Return `a`, real floating and of shape (n,), as a plain array of its own library.
+
+    With ranks it may be an empty slice.
+    """
     a = own_array(a if is_array(a) else np.asarray(a, dtype=float), name)
     require_floating(a, name)
-    if a.ndim != 1 or (a.shape[0] == 0 and not may_be_empty):
+    if a.ndim != 1 or (a.shape[0] == 0 and comm is None):
         raise ValueError(f"{name} must have shape (n,) with n >= 1, got {tuple(a.shape)}")
     return a
 
 
-def start_point(x0: Any, name: str = "x0", *, may_be_empty: bool = False) -> Array:
-    """Return a copy of `x0` in its own library, finite and in a dtype to compute with."""
+def start_point(x0: Any, name: str = "x0", *, comm: Comm | None = None) -> Array:
+    """Return a copy of `x0` in its own library, finite and in a dtype to compute with.
+
+    With ranks it may be an empty slice.
+    """
     x0 = own_array([x0] if np.isscalar(x0) else x0, name)
     require_real(x0, name)
     xp = namespace_of(x0)
-    if math.prod(x0.shape) == 0 and not may_be_empty:
+    if math.prod(x0.shape) == 0 and comm is None:
         raise ValueError(
             f"{name} is empty (shape {tuple(x0.shape)}); there is nothing to minimise over"
         )

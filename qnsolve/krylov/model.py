@@ -42,7 +42,7 @@ class KrylovModel:
         cls, g: Array, norm: DiagonalNorm | None, term: Term, comm: Comm | None = None
     ) -> KrylovModel:
         """Return the model of a user's arguments, or raise TypeError or ValueError."""
-        g = floating_vector(g, "g", may_be_empty=comm is not None)
+        g = floating_vector(g, "g", comm=comm)
         space = space_of(g, comm)
         if not np.isfinite(space.norm_inf(g)):
             raise ValueError("g has entries that are not finite")

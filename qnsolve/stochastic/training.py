@@ -206,7 +206,7 @@ def train(
     True
     """
     # 1. Arguments.
-    comm = None if comm is None else as_comm(comm)
+    comm = as_comm(comm)
     agreed(comm, lambda: make_solver(method, **options))  # refuses what is wrong with them
     stream = agreed(comm, lambda: stream_of(batches))
     required = {"loss_and_grad": loss_and_grad}
@@ -326,7 +326,7 @@ def _space_of(params: Array, comm: Comm | None) -> tuple[Border, VectorSpace]:
     def checked() -> Border:
         if not is_array(params):
             raise TypeError(f"params must be an array, got {type(params).__name__}")
-        vector = floating_vector(params, "params", may_be_empty=comm is not None)
+        vector = floating_vector(params, "params", comm=comm)
         require_digits(namespace_of(vector), vector.dtype, "params")
         require_finite(vector, "params")
         return Border(params)

@@ -18,6 +18,7 @@ from qnsolve.arrays.user import (
     require_real,
     start_point,
 )
+from qnsolve.comm import Serial
 from tests.conftest import BACKENDS
 
 
@@ -69,7 +70,7 @@ def test_vectors(xp):
     v = floating_vector(xp.asarray([1.0, 2.0], "float32"), "v")
     assert v.dtype == xp.namespace.float32
     assert floating_vector([1, 2], "v").dtype == np.float64
-    assert floating_vector(np.empty(0), "v", may_be_empty=True).shape == (0,)
+    assert floating_vector(np.empty(0), "v", comm=Serial()).shape == (0,)
     for bad, error, message in (
         (xp.asarray([1, 2], "int32"), TypeError, "v must be real floating, got dtype"),
         (xp.asarray(np.ones((2, 2))), ValueError, r"v must have shape \(n,\) with n >= 1, got"),
@@ -93,7 +94,7 @@ def test_start_points(xp):
     assert x0 is not x or xp.namespace.__name__ == "jax.numpy"  # whose arrays nobody can change
     assert start_point(xp.asarray([1, 2], "int32")).dtype == xp.namespace.float64
     assert start_point(3).shape == (1,)
-    assert start_point([], may_be_empty=True).shape == (0,)
+    assert start_point([], comm=Serial()).shape == (0,)
     for bad, error, message in (
         ([], ValueError, r"x0 is empty \(shape \(0,\)\)"),
         ([1.0, np.nan], ValueError, "x0 has NaN or infinite entries"),
