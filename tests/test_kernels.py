@@ -87,23 +87,30 @@ def test_non_finite_entries_show(compiled, bad):
 def test_solves_agree(method, dtype):
     d = np.logspace(0.0, 2.0, 3000).astype(dtype)
 
-    def solve():
-        x0, options = np.ones_like(d), {"gtol": 1e-3}
-        return minimize(
-            lambda x: (0.5 * d * x @ x, d * x), x0, jac=True, method=method, options=options
-        )
+    def mean_evaluations():
+        """Return the mean over starts that differ in the last digits, on which a count depends."""
+        counts = []
+        for ulps in range(6):
+            x0 = np.ones_like(d) * dtype(1.0 + ulps * np.finfo(dtype).eps)
+            result = minimize(
+                lambda x: (0.5 * d * x @ x, d * x),
+                x0,
+                jac=True,
+                method=method,
+                options={"gtol": 1e-3},
+            )
+            assert result.success and result.x.dtype == dtype
+            counts.append(result.nfev)
+        return np.mean(counts)
 
-    plain = solve()
+    plain = mean_evaluations()
     kernels.use()
     try:
-        fast = solve()
+        fast = mean_evaluations()
     finally:
         kernels.use(False)
-    assert plain.success
-    assert fast.success
-    # Rounding in another order may cost or save a few evaluations.
-    assert abs(fast.nfev - plain.nfev) <= 3 + plain.nfev // 10
-    assert fast.x.dtype == dtype
+    # Single counts of lsr1-tr were 82 to 99 and 83 to 113.
+    assert abs(fast - plain) <= 3 + plain / 10
 
 
 def test_only_numpy_in_its_two_precisions(compiled):
