@@ -14,10 +14,11 @@ from qnsolve.options import SolverOptions
 from qnsolve.state import Stateful
 
 MAY_DIFFER = (
-    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp"),
+    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp", "compiled"),
     *("checkpoint", "checkpoint_every", "checkpoint_seconds"),
 )
-"""Options that say when to end and to write: no iterate depends on them."""
+"""Options that say when to end and to write, and who computes: no iterate depends on them, but for
+rounding."""
 
 
 class NoCheckpoint:
