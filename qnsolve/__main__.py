@@ -14,6 +14,7 @@ import numpy as np
 from scipy import optimize
 
 from qnsolve import __version__, minimize, plotting
+from qnsolve.compiled import BUILD
 from qnsolve.demo import GTOL, demo, draw
 from qnsolve.interface import DEFAULT_METHOD
 from qnsolve.methods import METHODS
@@ -24,6 +25,7 @@ GET_PLOT = "pip install 'qnsolve[plot]'"
 
 def show(args: argparse.Namespace) -> int:
     """Run the demonstration, and write its figure if there is matplotlib."""
+    print(f"Compiled model: {BUILD}")
     outcomes = demo(args.maxiter, args.seconds)
     if not _can_plot():
         print(f"For a figure of the convergence: {GET_PLOT}")

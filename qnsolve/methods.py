@@ -30,6 +30,7 @@ from qnsolve.options import (
 )
 from qnsolve.quasi_newton.hybrid import regime_of
 from qnsolve.questions import Asking, drive
+from qnsolve.solvers.compiled_model import CompiledModel, fits
 from qnsolve.solvers.line_search import minimise_on_lines
 from qnsolve.solvers.loop import Parts, minimise
 from qnsolve.solvers.matrices import MatrixFactory, build_hybrid, build_lsr1
@@ -55,8 +56,10 @@ HYBRID_SHRINKAGE = 0.25
 
 def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) -> SecantModel:
     """Return the model with a limited-memory matrix."""
-    make = options.matrix or build
-    return SecantModel(partial(make, metric.space, options), metric)
+    make = partial(options.matrix or build, metric.space, options)
+    if isinstance(options, TrustRegionOptions) and fits(options, metric.space):
+        return CompiledModel(make, metric)
+    return SecantModel(make, metric)
 
 
 def newton_model(options: NewtonOptions, metric: Metric) -> NewtonModel:

@@ -465,9 +465,14 @@ class TrustRegionOptions(RadiusOptions, ModelOptions):
     ----------
     norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
         Norm of the region, as in :func:`qnsolve.solve_trs`; radii are lengths in it.  Default "l2".
+    compiled : bool
+        Use the compiled model where it is installed and has what is asked for: NumPy float64
+        vectors of one process, the norm "l2", the method's own matrix and rule for gamma, at most
+        100 pairs.  It gives the same run to rounding.  Default True.
     """
 
     norm: str | DiagonalNorm = option("l2", norm_or_one_of(TRUST_REGIONS))
+    compiled: bool = option(True, flag)
 
 
 @dataclass(frozen=True, kw_only=True)

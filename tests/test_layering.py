@@ -22,6 +22,7 @@ LAYERS = {
     "qnsolve.arrays": 0,
     "qnsolve.comm": 0,
     "qnsolve.kernels": 0,
+    "qnsolve.compiled": 0,
     "qnsolve.questions": 0,
     "qnsolve.points": 0,
     "qnsolve.result": 0,

@@ -56,6 +56,7 @@ def test_defaults():
         "matrix": None,
         "first_step": None,
         "norm": "l2",
+        "compiled": True,
         "initial_radius": None,
         "max_radius": math.inf,
         "radius_rule": None,
@@ -114,7 +115,7 @@ def test_tol_is_another_name_of_gtol(given, gtol):
         ("memmory", "did you mean 'memory'"),
         ("max_iter", "did you mean 'maxiter'"),
         ("max_fev", "did you mean 'maxfev'"),
-        ("zzz", "the options are gtol, .*, norm$"),
+        ("zzz", "the options are gtol, .*, norm, compiled$"),
         ("factr", "use ftol = factr"),
         ("xrtol", "use xtol"),
         ("iprint", "use disp"),
@@ -174,6 +175,7 @@ CASES = [
     ("shrink_below", None, [0.0, 1.0, math.nan], [1e-4, 0.5]),
     ("grow_above", None, [0.0, 1.0, math.nan], [0.11, 0.999]),
     ("norm", 2, ["l1", "", "shape"], ["l2", "shape-inf", "shape-2", DiagonalNorm(np.ones(2))]),
+    ("compiled", "yes", [2], [True, False]),
 ]
 NEWTON_CASES = [
     ("norm", 2, ["l1", "", "shape"], ["l2", "adagrad", "rmsprop", DiagonalNorm(np.ones(2))]),

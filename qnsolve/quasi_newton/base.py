@@ -225,6 +225,17 @@ class CompactMatrix(Stateful):
         self.reset()
         super().restore(state)
 
+    def adopt(self, order: list[int], used: int, gamma: float, ratios: list[float]) -> None:
+        """Take over pairs that another has written into the storage of :attr:`pairs`."""
+        self.pairs.adopt(order, used)
+        self._gamma, self._ratios, self._spectrum = gamma, deque(ratios), None
+        self.restored()
+
+    @property
+    def ratios(self) -> list[float]:
+        """y'y / s'y of the last pairs offered."""
+        return list(self._ratios)
+
     def restored(self) -> None:
         self._ratios = deque(map(float, self._ratios), MAX_WINDOW)
 

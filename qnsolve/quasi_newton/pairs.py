@@ -310,6 +310,22 @@ class PairMemory(RowMemory):
         self._blocks = None
         self.version += 1
 
+    @property
+    def storage(self) -> tuple[Array, np.ndarray]:
+        """W and W W' with the rows that have not been written yet, for code that writes them."""
+        return self._block, self._gram
+
+    def adopt(self, order: list[int], used: int) -> None:
+        """Take over pairs written into :attr:`storage`; `order` are their slots, oldest first."""
+        self._order, self._used = order, used
+        self._s_rows = self._blocks = None
+        self.version += 1
+
+    @property
+    def slots(self) -> tuple[list[int], int]:
+        """The slots of the pairs, oldest first, and how many have been used."""
+        return list(self._order), self._used
+
     def keep(self, count: int) -> None:
         """Forget all but the `count` newest pairs."""
         self._order = self._order[self.n_pairs - count :]

@@ -467,12 +467,21 @@ def orthonormal_basis(
     q = len(columns.scale)
     E = columns.selection / columns.scale
     scaled_gram = E.T @ gram @ E
-    factor, inverse = _cholesky(scaled_gram, orthogonality / eps)
+    noise = RANK_NOISE * q * eps
+    factor, inverse = _cholesky(scaled_gram, 1.0 / noise)
     # In float32 the rounding of the rows can make more columns than dimensions look independent.
     if inverse is not None and q <= rows.space.size:
-        return E @ inverse, factor * columns.scale
+        squares = np.einsum("ij,ij->j", inverse, inverse)
+        if float(squares.sum()) <= orthogonality / eps:
+            return E @ inverse, factor * columns.scale
+        if orthogonality >= FAST:
+            # No direction is below the rounding error, and an outer loop needs no eigenvectors.
+            order = np.argsort(-squares, kind="stable")
+            weak = int(np.count_nonzero(eps * squares > orthogonality))
+            C, R = E @ inverse[:, order], factor[order] * columns.scale
+            return _second_pass(C, R, weak, rows) if weak else (C, R)
     t, Z = eigh(scaled_gram)
-    kept = t > RANK_NOISE * q * eps
+    kept = t > noise
     kept[: max(0, q - rows.space.size)] = False
     t, Z = t[kept], Z[:, kept]
     root = np.sqrt(t)

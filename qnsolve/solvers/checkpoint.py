@@ -27,10 +27,11 @@ from qnsolve.solvers.models import End
 from qnsolve.state import Stateful
 
 MAY_DIFFER = (
-    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp"),
+    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp", "compiled"),
     *("checkpoint", "checkpoint_every", "checkpoint_seconds"),
 )
-"""Options that say when to end and to write: no iterate depends on them."""
+"""Options that say when to end and to write, and who computes: no iterate depends on them, but for
+rounding."""
 
 REPEATS = 4
 """Evaluations that show how far fun differs from itself, where it is not what the file says."""
