@@ -74,7 +74,7 @@ class Stopping(Stateful):
     _start_f: Saved[float]
     _steps: Saved[int]
     _path: Saved[float]
-    _window: Saved[tuple[float, float, float, int]]
+    _window: Saved[list[float]]
     _curvatures: Saved[list[float]]
     _largest_g: Saved[float]
     _lowest_f: Saved[float]
@@ -96,7 +96,7 @@ class Stopping(Stateful):
         self._largest_g = 0.0
         self._unseen, self._curvatures = False, []
         self.creeping, self._start_f, self._steps = False, math.inf, 0
-        self._path, self._window = 0.0, (math.inf, math.inf, 0.0, 0)
+        self._path, self._window = 0.0, [math.inf, math.inf, 0.0, 0.0]
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
 
@@ -156,7 +156,7 @@ class Stopping(Stateful):
                 and self._smallest_g > 0.5 * old_g
                 and self.slopes.total - old >= KINKY
             )
-            self._window = (f, self._smallest_g, self._path, self.slopes.total)
+            self._window = [f, self._smallest_g, self._path, float(self.slopes.total)]
         gained = fall > max(GAIN * outcome.predicted, FAINT * self._eps * abs(f))
         if gained and unseen:
             self._lost = max(0, self._lost - 1)
