@@ -162,7 +162,8 @@ class Stopping(Stateful):
             self._lost = max(0, self._lost - 1)
         else:
             self._lost = self._lost + 1 if unseen and not closer else 0
-        curvature = (outcome.slope_new - outcome.slope) / outcome.length_2**2
+        length = outcome.length_2 or math.inf  # its square may leave the range
+        curvature = (outcome.slope_new - outcome.slope) / length / length
         if fall > self._visible * abs(f) and 0.0 < curvature < math.inf:
             self._curvatures = [*self._curvatures, curvature][-MAX_STALLED:]
         self._largest_g = max(self._largest_g, largest_slope)
@@ -204,7 +205,7 @@ class Stopping(Stateful):
         slopes = self.slopes
         f, left = abs(self._f), 0.0
         if self._curvatures:
-            left = 0.5 * g_norm**2 / min(self._curvatures)
+            left = 0.5 * g_norm * (g_norm / min(self._curvatures))
         small = self._curvatures and largest_slope <= SMALL * self._largest_g
         flat = largest_slope * max(1.0, x_size) <= FLAT * math.sqrt(self._eps) * f
         doubtful = slopes.doubtful or (
