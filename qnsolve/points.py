@@ -16,7 +16,8 @@ ROUNDINGS = 4.0
 """Slopes at both ends of a step that differ by as many eps, relative, are the same."""
 
 LONGEST = 1e30
-"""Longer first steps are cut to this: they would be rejected until the run counts as stuck."""
+"""Longer first steps are cut to this, in units of x: they would be rejected until the run counts as
+stuck."""
 
 UNBOUNDED_GROWTH = 1e30
 """A decrease below -UNBOUNDED_GROWTH * max(1, |f0|) is taken for minus infinity."""
@@ -63,9 +64,9 @@ def says_nothing(f: float, slope: float, decrease: float, eps: float) -> bool:
     return decrease <= eps * abs(f) and 2.0 * abs(decrease + slope) <= ROUNDINGS * eps * abs(slope)
 
 
-def longest_step(space: VectorSpace) -> float:
+def longest_step(space: VectorSpace, x_norm: float) -> float:
     """Return the length of the longest first step: in the range of x, and no matter for ages."""
-    return min(float(space.xp.finfo(space.dtype).max), LONGEST)
+    return min(float(space.xp.finfo(space.dtype).max), LONGEST * max(1.0, x_norm))
 
 
 def all_finite(f: float, g_norm: float) -> bool:

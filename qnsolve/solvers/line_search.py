@@ -105,7 +105,9 @@ def minimise_on_lines(options: LineSearchOptions, run: Run) -> Asking[OptimizeRe
     at = Iterate(start.x, start.f, start.f, LineModel(metric, options))
     at.model.stand_at(start)
     del start  # the iterate owns x and g from here: a name kept would keep a vector of length n
-    at.model.begin(min(options.initial_step or _first_length(at), longest_step(run.space)))
+    at.model.begin(
+        min(options.initial_step or _first_length(at), longest_step(run.space, at.model.point_norm))
+    )
     run.keeps(at=at)
 
     status = run.before_step(at.model)
@@ -143,7 +145,9 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
     # 2. Step length.
     search = strong_wolfe(
         LinePoint(0.0, at.f, direction.slope),
-        first_trial(model.last_t, direction.length, options, longest_step(run.space)),
+        first_trial(
+            model.last_t, direction.length, options, longest_step(run.space, model.point_norm)
+        ),
         decrease=options.decrease,
         curvature=options.curvature,
         too_short=lambda width: still(width) or (width < SHORT and in_vain),

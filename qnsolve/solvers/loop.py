@@ -100,7 +100,7 @@ def begin(at: Iterate, reach: Reach, first_reach: FirstReach) -> None:
     """Start from the iterate, in place, without pairs and with a reach as of a first step."""
     model = at.model
     length = starting_radius(model.point_norm, at.f, model.gradient_norm, first_reach)
-    reach.begin(length, model.gradient_norm, longest_step(model.space))
+    reach.begin(length, model.gradient_norm, longest_step(model.space, model.point_norm))
     model.begin(reach.first_length)
 
 

@@ -132,7 +132,7 @@ class Model(Stateful):
         As of :class:`End`.
     """
 
-    gradient: Saved[Array]
+    gradient: Saved[Any]
     gradient_norm: Saved[float] = math.nan
     largest_slope: Saved[float] = math.nan
     point_norm: Saved[float] = math.nan

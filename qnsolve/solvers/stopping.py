@@ -74,7 +74,7 @@ class Stopping(Stateful):
     _start_f: Saved[float]
     _steps: Saved[int]
     _path: Saved[float]
-    _window: Saved[tuple[float, float, float, int]]
+    _window: Saved[list[float]]
     _curvatures: Saved[list[float]]
     _largest_g: Saved[float]
     _lowest_f: Saved[float]
@@ -96,7 +96,7 @@ class Stopping(Stateful):
         self._largest_g = 0.0
         self._unseen, self._curvatures = False, []
         self.creeping, self._start_f, self._steps = False, math.inf, 0
-        self._path, self._window = 0.0, (math.inf, math.inf, 0.0, 0)
+        self._path, self._window = 0.0, [math.inf, math.inf, 0.0, 0.0]
         self._lowest_f = self._smallest_g = math.inf
         self._restart_f = self._restart_g = math.inf
 
@@ -156,13 +156,14 @@ class Stopping(Stateful):
                 and self._smallest_g > 0.5 * old_g
                 and self.slopes.total - old >= KINKY
             )
-            self._window = (f, self._smallest_g, self._path, self.slopes.total)
+            self._window = [f, self._smallest_g, self._path, float(self.slopes.total)]
         gained = fall > max(GAIN * outcome.predicted, FAINT * self._eps * abs(f))
         if gained and unseen:
             self._lost = max(0, self._lost - 1)
         else:
             self._lost = self._lost + 1 if unseen and not closer else 0
-        curvature = (outcome.slope_new - outcome.slope) / outcome.length_2**2
+        length = outcome.length_2 or math.inf  # its square may leave the range
+        curvature = (outcome.slope_new - outcome.slope) / length / length
         if fall > self._visible * abs(f) and 0.0 < curvature < math.inf:
             self._curvatures = [*self._curvatures, curvature][-MAX_STALLED:]
         self._largest_g = max(self._largest_g, largest_slope)
@@ -204,7 +205,7 @@ class Stopping(Stateful):
         slopes = self.slopes
         f, left = abs(self._f), 0.0
         if self._curvatures:
-            left = 0.5 * g_norm**2 / min(self._curvatures)
+            left = 0.5 * g_norm * (g_norm / min(self._curvatures))
         small = self._curvatures and largest_slope <= SMALL * self._largest_g
         flat = largest_slope * max(1.0, x_size) <= FLAT * math.sqrt(self._eps) * f
         doubtful = slopes.doubtful or (
