@@ -11,7 +11,7 @@ import qnsolve.arrays.device
 from qnsolve import DiagonalNorm
 from qnsolve.arrays.device import DeviceSpace
 from qnsolve.comm import Serial
-from qnsolve.quasi_newton.spectrum import PartialSpectrum
+from qnsolve.quasi_newton.spectrum import Subspace
 
 N = 1000
 ROUNDING = 1e-10
@@ -91,7 +91,7 @@ def for_dependence(monkeypatch, crossings):
         count[0] += 1
         return found
 
-    split = PartialSpectrum.split
+    split = Subspace.split
 
     def watched(self, g, *args, **kwargs):
         before = len(crossings)
@@ -101,7 +101,7 @@ def for_dependence(monkeypatch, crossings):
         count[0] += here
         return found
 
-    monkeypatch.setattr(PartialSpectrum, "split", watched)
+    monkeypatch.setattr(Subspace, "split", watched)
     monkeypatch.setattr(DeviceSpace, "products_of_combinations", counted)
     return count
 
