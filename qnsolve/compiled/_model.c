@@ -432,8 +432,9 @@ static int build_hybrid(Model *self)
     for (int j = 0; j < k; j++) {
         int p = 2 * self->order[j];
         double ss = GRAM(p, p), yy = GRAM(p + 1, p + 1);
+        if (!(yy > 0.0)) return 0; /* f is linear along s: the sign of a curvature may be rounding */
         scale[j] = sqrt(ss);
-        scale[k + j] = yy > 0.0 ? sqrt(yy) : 1.0;
+        scale[k + j] = sqrt(yy);
     }
     if (self->whole) {
         self->r = n;
