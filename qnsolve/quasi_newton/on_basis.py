@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -166,14 +166,9 @@ def spectrum_of_update(
     C, R = orthonormal_basis(columns, gram, rows, orthogonality)
     core = R.dot(half)
     change = (core * weights).dot(core.T)
-    basis = Subspace(rows, C, orthogonality)
-    factor = cholesky(change + gamma * np.eye(len(change))) if gamma > 0.0 else None
-    return SpectrumOnBasis(gamma, basis, 1.0, partial(_eigen_of_change, change, gamma), factor)
-
-
-def _eigen_of_change(change: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    # Most steps of SR1 are on the boundary: a factor would be tried in vain.
     difference, P = eigh(change)
-    return gamma + difference, P
+    return PartialSpectrum(gamma, gamma + difference, rows, C @ P, orthogonality)
 
 
 def cholesky(a: np.ndarray) -> np.ndarray | None:
