@@ -13,7 +13,7 @@ class Loss(Protocol):
     """A loss on batches, with what it keeps from step to step, such as running means.
 
     :func:`qnsolve.stochastic.train` takes any callable; of the other members a loss has those that
-    mean something for it, and :func:`as_loss` supplies the rest.
+    mean something for it, and ``as_loss`` supplies the rest.
 
     Attributes
     ----------
