@@ -16,7 +16,7 @@ from scipy.optimize import (
     rosen_hess_prod,
 )
 
-from qnsolve import methods
+from qnsolve import checks, methods
 from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
 from qnsolve.methods import hybrid_tr
 from qnsolve.result import Status
@@ -226,6 +226,7 @@ def test_no_constraints(call, solver, constraints):
 
 @pytest.mark.parametrize("name", ["hess", "hessp"])
 def test_second_derivatives_are_not_used(call, solver, name):
+    checks._warn_once.cache_clear()
     with pytest.warns(RuntimeWarning, match=rf"does not use Hessian information \({name}\)"):
         call(never, X0, jac=True, **{name: never})
 
@@ -462,3 +463,16 @@ def test_disp_prints_a_summary(capsys):
     assert f"Function evaluations: {result.nfev}" in printed
     minimize(lambda x: (float(x @ x), 2 * x), [1.0, 2.0], jac=True)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("method", ["lsr1-tr", "hybrid-tr"])
+def test_second_derivatives_that_are_always_given_are_spoken_of_once(method):
+    checks._warn_once.cache_clear()
+    both = {"jac": True, "hess": lambda x: 2 * np.eye(x.size)}
+    with pytest.warns(RuntimeWarning) as caught:
+        for _ in range(3):
+            minimize(lambda x: (x @ x, 2 * x), X0, method=method, **both)
+    assert [str(warning.message) for warning in caught] == [
+        f"Method {method} does not use Hessian information (hess)."
+    ]
+    assert caught[0].filename.endswith("interface.py")

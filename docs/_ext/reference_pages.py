@@ -45,6 +45,7 @@ PAGES = {
     "qnsolve.solvers.weight": "Rules for the weight",
     "qnsolve.solvers.first_step": "First steps",
     "qnsolve.solvers.moving_norms": "Norms that follow the gradients",
+    "qnsolve.differences": "Gradients by differences",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 

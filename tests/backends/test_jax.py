@@ -75,3 +75,51 @@ def test_integers_that_become_float32_are_told():
 
 def test_float32_that_was_asked_for_is_not():
     assert warnings_of("jnp.zeros(3)") == ([], "float32")
+
+
+def test_arrays_are_the_users():
+    seen = []
+
+    def fun(x):
+        seen.append(x)
+        return jnp.sum(jnp.cosh(x)), jnp.sinh(x)
+
+    x0 = jnp.ones((2, 3), dtype=jnp.float32)
+    result = qnsolve.minimize(fun, x0, jac=True, callback=seen.append)
+    assert result.success
+    for a in (*seen, result.x, result.jac):
+        assert isinstance(a, jax.Array)
+        assert (a.dtype, a.shape, a.devices()) == (x0.dtype, x0.shape, x0.devices())
+
+
+def test_a_function_may_be_given_the_memory_of_x():
+    fun = jax.jit(lambda x: (jnp.sum(jnp.cosh(x)), jnp.sinh(x)), donate_argnums=0)
+    assert qnsolve.minimize(fun, jnp.ones(6), jac=True).success
+
+
+def test_the_way_to_a_gradient_is_shown():
+    with pytest.raises(TypeError, match=r"x0 is of jax.*jax\.value_and_grad\(f\)"):
+        qnsolve.minimize(lambda x: jnp.sum(x * x), jnp.ones(3))
+
+
+def test_arrays_stay_on_their_device():
+    """On the second of two CPUs, bound to it; on both of them they are computed with in JAX."""
+    code = """
+import jax, jax.numpy as jnp, numpy as np, qnsolve
+from qnsolve.objective import Objective
+first, second = jax.devices("cpu")
+x0 = jax.device_put(np.ones(4, dtype=np.float32), second)
+seen = []
+def fun(x):
+    seen.append(x.devices())
+    return jnp.sum(jnp.cosh(x)), jnp.sinh(x)
+result = qnsolve.minimize(fun, x0, jac=True)
+assert result.success and set().union(*seen) == result.x.devices() == {second}
+mesh = jax.sharding.Mesh(np.array([first, second]), "n")
+spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("n"))
+x0 = jax.device_put(np.ones(4, dtype=np.float32), spread)
+assert not Objective(fun, x0, jac=True).space.on_host
+assert Objective(fun, jnp.ones(4), jac=True).space.on_host
+"""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **flags}, check=True)
