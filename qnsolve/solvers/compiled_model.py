@@ -167,11 +167,11 @@ class CompiledModel(SecantModel):
         """Bring the matrix and the gradient up to date."""
         if not self._stale:
             return
-        self._stale = False
         order, used, gamma, ratios = self.core.get()
         self._made.adopt(order, used, gamma, ratios)
         products = self._products[: 2 * used].copy()
         self._kept = TrackedGradient(self.gradient, self.gradient_norm, products, self._made.pairs)
+        self._stale = False  # not before: an interrupt may come between any two of these lines
 
 
 def _core_of(matrix: Any, products: np.ndarray) -> Any:
