@@ -51,6 +51,7 @@ PAGES = {
 
 FEWER = {
     "qnsolve.kernels": ["use"],
+    "qnsolve.differences": ["Differences"],
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],
