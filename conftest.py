@@ -34,6 +34,7 @@ NEEDS = {
     "qnsolve/stochastic/jax_adapter.py": "jax",
     "qnsolve/stochastic/torch_adapter.py": "torch",
     "qnsolve/stochastic/torch_optim.py": "torch",
+    "tests/mpi/disagreeing_ranks.py": "mpi4py",
     "tests/mpi/ranks.py": "mpi4py",
     "tests/mpi/training_ranks.py": "mpi4py",
 }
