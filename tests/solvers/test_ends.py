@@ -131,7 +131,8 @@ def test_creeping_at_kinks_ends(method):
     result = minimize(lasso(), np.full(50, 0.1), jac=True, method=method)
     assert not result.success and result.nfev <= 1500
     assert "kink" in result.message
-    assert result.fun <= 46.3
+    # Where it ends depends on every rounding on the way: within a few per cent.
+    assert result.fun <= 1.03 * 45.54
 
 
 @every_method
