@@ -36,7 +36,8 @@ def test_a_likelihood_by_differences_ends_where_it_is_known(method):
     value, gradient = poisson()
     exact = minimize(value, np.zeros(6), jac=gradient)
     result = minimize(value, np.zeros(6), method=method)
-    assert (result.status, result.success) == (Status.AS_FAR_AS_KNOWN, True)
+    # A last step may by chance find a difference within gtol.
+    assert result.status in (Status.AS_FAR_AS_KNOWN, Status.GTOL) and result.success
     assert result.fun <= exact.fun * (1.0 + 1e-12)
     np.testing.assert_allclose(result.x, exact.x, atol=1e-5)
     # 64 to 92 find f to 1e-8; a difference for the product doubles them for Newton's method.
