@@ -55,7 +55,7 @@ def test_noise_of_f_that_is_not_known_beforehand(method):
         return f * (1.0 + 1e-12 * np.sin(1e9 * (x @ np.arange(1.0, 7.0))))
 
     result = minimize(fun, np.zeros(6), method=method)
-    assert (result.status, result.success) == (Status.AS_FAR_AS_KNOWN, True)
+    assert result.status in (Status.AS_FAR_AS_KNOWN, Status.GTOL) and result.success
     assert result.fun <= 1.0 + 1e-8
     assert result.nfev <= 600  # 917 to 5642 without
 
