@@ -37,10 +37,11 @@ SAME_PATH, ALONE = 1e-6, 12
 """Relative difference of the trial points, and for how many iterations the transcription is left
 alone: from then on some problems magnify rounding by more than that."""
 
+# chained-rosenbrock of 6 is not here: its sweeps meet cosines so small that on some processors the
+# block form's step moves with the last bit, and with it the radius.
 CASES = [
     ("extended-rosenbrock", 2),
     ("dixon-price", 5),
-    ("chained-rosenbrock", 6),
     ("powell-singular", 8),
     ("styblinski-tang", 10),
     *((name, n) for n in (FEW, FEW + 1) for name in ("chained-rosenbrock", "broyden-tridiagonal")),
