@@ -81,7 +81,7 @@ class VectorSpace(ABC):
         self._placement = placement(device)
 
     @property
-    def library(self) -> str:
+    def package(self) -> str:
         """Name of the array library."""
         return library_of(self.xp)
 

@@ -57,7 +57,7 @@ def array_like(a: Any, space: VectorSpace, name: str, as_what: str = "as x0 is")
         a = np.asarray(as_numpy(a))
     elif namespace_of(a) is not space.xp:
         raise TypeError(
-            f"{name} must be an array of {space.library}, {as_what}, got {describe(given)}"
+            f"{name} must be an array of {space.package}, {as_what}, got {describe(given)}"
         )
     require_real(a, name)
     if space.device is not None and device_of(a) != space.device:

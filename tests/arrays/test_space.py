@@ -96,7 +96,7 @@ def test_homes(xp, dtype):
     assert space.crosses == (home is DeviceSpace)
     assert space.on_host == (home is HostSpace)
     assert (space.sharded, space.comm, space.leader) == (False, None, True)
-    assert "array_api_compat" not in space.library
+    assert "array_api_compat" not in space.package
 
     sharded = space_of(x, Serial())
     assert type(sharded) is ShardedSpace
@@ -104,7 +104,7 @@ def test_homes(xp, dtype):
     assert isinstance(sharded.comm, Serial)
     assert (sharded.crosses, sharded.sharded, sharded.leader) == (True, True, True)
     assert sharded.on_host == space.on_host
-    for name in ("xp", "dtype", "device", "wide", "eps", "product_eps", "library", "length"):
+    for name in ("xp", "dtype", "device", "wide", "eps", "product_eps", "package", "length"):
         assert getattr(sharded, name) == getattr(space, name)
 
 

@@ -134,7 +134,7 @@ def test_arrays_like_those_of_a_space(xp):
     if space.on_host:
         assert type(array_like([1, 2], space, "a")) is np.ndarray
     else:
-        with pytest.raises(TypeError, match=rf"a must be an array of {space.library}, as x0 is, "):
+        with pytest.raises(TypeError, match=rf"a must be an array of {space.package}, as x0 is, "):
             array_like(np.ones(3), space, "a")
 
 
