@@ -56,8 +56,9 @@ class Certificate:
         d = \sum_i \max_{|\tau| \le R_i} \left( |\rho_i| \tau - \tfrac12 c_i \tau^2 \right) + e,
 
     where i counts the coordinates on the eigenvectors of B and the complement, :math:`c_i` are the
-    eigenvalues of B + C, no minimiser is farther away than :math:`R_i` in coordinate i, and e is
-    what the multipliers leave: :math:`\tfrac12 \sum_b \sigma_b (\Delta^2 - \|s_b\|^2)` in a region.
+    eigenvalues of B + C, and e is what the multipliers leave: :math:`\tfrac12 \sum_b \sigma_b
+    (\Delta^2 - \|s_b\|^2)` in a region.  In coordinate i no minimiser is farther away than
+    :math:`R_i`; nor, with a regulariser, is the point where its growth stops the gain.
     If the decrease is :math:`\delta = -m(s) - t(s)` then none is greater than
     :math:`\delta + d`, and the gap is :math:`d / (\delta + d)`.  For a step that is right to
     rounding it is of the order of the rounding's square, and in the hard case of the rounding times
@@ -194,7 +195,7 @@ def _gap(
         of_step = measured.step_rounding * np.where(np.isfinite(shifted), np.abs(shifted), 0.0)
         slopes = np.maximum(0.0, slopes - measured.rounding - of_step)
     # The farthest that this coordinate can still fall, and by how much.
-    reach = term.reach(v, problem)
+    reach = np.fmin(term.reach(v, problem), term.reach_of_gain(v, multipliers, slopes, shifted))
     bottom = np.where(shifted > 0.0, slopes / shifted, np.inf)
     farthest = np.where(bottom <= reach, bottom, reach)
     flat = (slopes == 0.0) & (shifted >= 0.0)

@@ -111,6 +111,15 @@ class Term(ABC):
     def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
         """Return how far the coordinates of a minimiser may be from those of `v`, at most."""
 
+    def reach_of_gain(
+        self, v: np.ndarray, multipliers: np.ndarray, slopes: np.ndarray, shifted: np.ndarray
+    ) -> np.ndarray:
+        """Return how far from `v` a coordinate goes at most where the most is gained.
+
+        `slopes` are the moduli of the residual, `shifted` the curvatures of B + C.
+        """
+        return np.full(len(v), np.inf)
+
     def lengths(self, v: np.ndarray) -> np.ndarray:
         """Return the length of each block, also where its square over- or underflows."""
         blocks = self.blocks(len(v) - 1)
@@ -217,8 +226,7 @@ class Regularisation(Term):
     def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
         # Stationary, w l^{q-1} <= ||a|| + b l, where the least curvature is -b.
         blocks, q = self.blocks(len(v) - 1), self.power
-        steepest, lowest = self.lengths(problem.slopes), np.zeros(blocks[-1] + 1)
-        np.maximum.at(lowest, blocks, -problem.curvatures)
+        steepest, lowest = self.lengths(problem.slopes), self._lowest(problem.curvatures)
         if q == 2.0:
             room = self.weight - lowest
             longest = np.where(room > 0.0, steepest / room, np.inf)
@@ -228,3 +236,26 @@ class Regularisation(Term):
                 (2.0 * lowest / self.weight) ** (1.0 / (q - 2.0)),
             )
         return (longest + self.lengths(v))[blocks]
+
+    def reach_of_gain(
+        self, v: np.ndarray, multipliers: np.ndarray, slopes: np.ndarray, shifted: np.ndarray
+    ) -> np.ndarray:
+        q = self.power
+        if q == 2.0:
+            return super().reach_of_gain(v, multipliers, slopes, shifted)
+        # As a function of the length P >= r - ||v|| at the end of a way of length r, what t grows
+        # beyond its tangent is F(P) = w P^q / q - x P^2 / 2, least at L = (x / w)^{1/(q-2)}.  The
+        # best way is stationary, F'(r - ||v||) <= ||slopes|| + b r, where the least curvature is
+        # -b; and F' >= w P^{q-1} / 2 beyond 2^{1/(q-2)} L.
+        lengths, least = self.lengths(v), (2.0 * multipliers / self.weight) ** (1.0 / (q - 2.0))
+        by_slope = (4.0 * self.lengths(slopes) / self.weight) ** (1.0 / (q - 1.0))
+        by_curvature = (8.0 * self._lowest(shifted) / self.weight) ** (1.0 / (q - 2.0))
+        ends = np.stack([lengths, least, by_slope, by_curvature])
+        return (lengths + ends.max(axis=0))[self.blocks(len(v) - 1)]
+
+    def _lowest(self, curvatures: np.ndarray) -> np.ndarray:
+        """Return for each block how far below zero its least curvature is."""
+        blocks = self.blocks(len(curvatures) - 1)
+        lowest = np.zeros(blocks[-1] + 1)
+        np.maximum.at(lowest, blocks, -curvatures)
+        return lowest

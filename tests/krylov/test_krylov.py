@@ -179,6 +179,17 @@ def test_cubic_equals_dual_bound(case, seed, weight, data):
     assert lam.min() + sigma >= -TOL * (np.abs(lam).max() + sigma)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_gap_of_a_right_step_on_a_flat_matrix(seed):
+    """What |g| alone allows is 1e7 times as far as the residual does: that made a gap of 6e-3."""
+    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((5, 5)))[0]
+    B = (rotation * [0.0, 0.0, 1e6, 1e6, 1e6 + 1e-6]) @ rotation.T
+    B = 0.5 * (B + B.T)
+    result = lanczos_cubic(1e-5 * rotation[:, 2], times(B), 1.0)
+    assert result.decrease == pytest.approx(5e-17, rel=1e-9)
+    assert result.certificate().worst <= 4 * TOL
+
+
 @given(spectral_cases(), seeds())
 def test_tolerance_zero_reaches_rounding(case, seed):
     g, B, _ = case.rotated(seed)
