@@ -64,7 +64,7 @@ class Certificate:
     rounding it is of the order of the rounding's square, and in the hard case of the rounding times
     the root of the ratio of curvatures.  What rounding explains is not held against the step: 8
     roundings of the terms that :math:`\rho` and :math:`\delta` are summed up from, and of the step
-    itself.
+    itself.  A :math:`\rho_i` of more than twice that counts in full.
     """
 
     stationarity: float
@@ -193,7 +193,9 @@ def _gap(
     slopes = np.abs(measured.residual)
     if not uphill:
         of_step = measured.step_rounding * np.where(np.isfinite(shifted), np.abs(shifted), 0.0)
-        slopes = np.maximum(0.0, slopes - measured.rounding - of_step)
+        # Whole where it is twice as large as rounding explains: the gap is a bound there.
+        explained = measured.rounding + of_step
+        slopes = np.clip(2.0 * (slopes - explained), 0.0, slopes)
     # The farthest that this coordinate can still fall, and by how much.
     reach = np.fmin(term.reach(v, problem), term.reach_of_gain(v, multipliers, slopes, shifted))
     bottom = np.where(shifted > 0.0, slopes / shifted, np.inf)

@@ -246,12 +246,16 @@ class Regularisation(Term):
         # As a function of the length P >= r - ||v|| at the end of a way of length r, what t grows
         # beyond its tangent is F(P) = w P^q / q - x P^2 / 2, least at L = (x / w)^{1/(q-2)}.  The
         # best way is stationary, F'(r - ||v||) <= ||slopes|| + b r, where the least curvature is
-        # -b; and F' >= w P^{q-1} / 2 beyond 2^{1/(q-2)} L.
-        lengths, least = self.lengths(v), (2.0 * multipliers / self.weight) ** (1.0 / (q - 2.0))
-        by_slope = (4.0 * self.lengths(slopes) / self.weight) ** (1.0 / (q - 1.0))
-        by_curvature = (8.0 * self._lowest(shifted) / self.weight) ** (1.0 / (q - 2.0))
-        ends = np.stack([lengths, least, by_slope, by_curvature])
-        return (lengths + ends.max(axis=0))[self.blocks(len(v) - 1)]
+        # -b; and F' >= .9 w P^{q-1} beyond 10^{1/(q-2)} L, r <= 1.1 P beyond 10 ||v||.  Of the
+        # growth the slopes take nine tenths, or the curvature takes one.
+        lengths, w = self.lengths(v), self.weight
+        ends = (
+            10.0 * lengths,
+            (10.0 * multipliers / w) ** (1.0 / (q - 2.0)),
+            (self.lengths(slopes) / (0.81 * w)) ** (1.0 / (q - 1.0)),
+            (1.1 / 0.09 * self._lowest(shifted) / w) ** (1.0 / (q - 2.0)),
+        )
+        return (lengths + np.max(ends, axis=0))[self.blocks(len(v) - 1)]
 
     def _lowest(self, curvatures: np.ndarray) -> np.ndarray:
         """Return for each block how far below zero its least curvature is."""
