@@ -19,8 +19,12 @@ from qnsolve.arrays.user import own_array, require_real
 from qnsolve.checks import REAL
 from qnsolve.quasi_newton.eigen import eigh
 
-CANCELLATION = 1e-2
-"""Ratio of |g_perp| to |g| below which a difference of squares loses too much: g_perp is formed."""
+CANCELLATION = 0.5
+"""Ratio of |g_perp| to |g| below which g_perp is formed: the difference of two squares magnifies
+rounding by the square of its inverse, and near the hard case the step is as wrong as that."""
+
+CANCELLATION_IN_LOOP = 1e-2
+"""The same for the basis of an outer loop, which asks for fewer digits and forms no vector twice."""
 
 LITTLE_LEFT = 1e-4
 """The same ratio below which an outer loop wants g_perp made orthogonal to U once more."""
@@ -164,11 +168,11 @@ class Subspace:
             return Split(par, 0.0, norm, g, par)
         inside = math.hypot(*par.tolist()) / norm
         outside = (1.0 - inside) * (1.0 + inside)
-        if outside > CANCELLATION**2:
+        in_loop = self._orthogonality >= FAST
+        if outside > (CANCELLATION_IN_LOOP if in_loop else CANCELLATION) ** 2:
             return Split(par, norm * math.sqrt(outside), norm, g, par)
         g_perp = self._off(g, par)
         norm_perp = self.space.norm(g_perp)
-        in_loop = self._orthogonality >= FAST
         if norm_perp > self._rounding * norm and not (in_loop and norm_perp > LITTLE_LEFT * norm):
             # What is left may lie along U itself, as far as U is not orthonormal.
             rest = self._par(g_perp, None)

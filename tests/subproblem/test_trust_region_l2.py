@@ -87,6 +87,20 @@ def test_equals_dense_oracle(case, seed):
     assert ours.certificate().worst <= 1e-11
 
 
+@pytest.mark.parametrize("share", [0.011, 0.02, 0.1, 0.4, 0.6])
+def test_length_where_little_of_the_gradient_is_off_the_basis(share):
+    """Near the hard case the step is as wrong as that part's length: two squares gave 1e-12."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        U = np.linalg.qr(rng.standard_normal((7, 7)))[0]
+        g = U[:, 5] + share * U[:, 6]
+        basis = np.ascontiguousarray(U[:, :6].T)
+        spectrum = PartialSpectrum.from_basis(-1.0, np.array([-1.0, 0, 0, 0, 1, 1]), basis)
+        radius = 10.0 ** rng.uniform(0, 2)
+        result = solve_trs(g, spectrum, radius)
+        assert abs(np.linalg.norm(result.step) / radius - 1) <= 64 * 7 * EPS
+
+
 @pytest.mark.parametrize("name", NAMED_CASES)
 def test_named_cases(name):
     case = named_case(name)
