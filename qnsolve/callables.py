@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.bounds import Box
 from qnsolve.hessian import Hessian
 from qnsolve.objective import Objective
 from qnsolve.questions import Answer, Evaluate, Multiply
@@ -43,6 +44,11 @@ class Callables(Stateful):
     def x0(self) -> Array:
         """Flat start point."""
         return self.objective.x0
+
+    @property
+    def box(self) -> Box | None:
+        """What x stays in; None where nothing bounds it."""
+        return self.objective.box
 
     @property
     def nfev(self) -> int:

@@ -27,7 +27,7 @@ from qnsolve.arrays.libraries import is_array
 from qnsolve.checks import scalar
 from qnsolve.norms import DiagonalNorm
 
-VERSION = 4
+VERSION = 5
 """Of the format; a file of another one is refused."""
 
 MAGIC = b"qnsolve checkpoint "

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import Bounds, OptimizeResult
 
 from qnsolve.arrays import VectorSpace, agreed
+from qnsolve.bounds import Box
 from qnsolve.callables import Callables
 from qnsolve.callback import wrap_callback
 from qnsolve.checkpoint import require_same
@@ -109,13 +110,14 @@ class Method:
         The parts of the loop; or, for a method with its own, ``loop(options, run)``.
     words : str
         Its name in words.
-    uses_hessian : bool
+    uses_hessian, takes_bounds : bool
     """
 
     options: type[SolverOptions]
     parts: Parts | Callable[[Any, Run], Asking[OptimizeResult]]
     words: str
     uses_hessian: bool = False
+    takes_bounds: bool = False
 
     def loop(self, options: SolverOptions, run: Run) -> Asking[OptimizeResult]:
         """Return the loop, which has not begun."""
@@ -133,6 +135,7 @@ TABLE = {
             hybrid_reach,
         ),
         "a trust region on SR1 re-applied to the limited-memory BFGS matrix",
+        takes_bounds=True,
     ),
     "lsr1-tr": Method(
         TrustRegionOptions,
@@ -223,13 +226,15 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
     ) -> OptimizeResult:
         method = TABLE[name]
         comm = as_comm(comm)
-        agreed(comm, lambda: _refuse_restrictions(name, bounds, constraints))
+        refused = None if method.takes_bounds and comm is None else bounds
+        agreed(comm, lambda: _refuse_restrictions(name, refused, constraints))
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space
 
         def arguments() -> tuple[SolverOptions, Hessian | None, Any]:
             inside = options_inside(options, objective.border)
             checked, hessian = method.options.from_user(inside, space.eps), None
+            objective.keep_inside(None if space.sharded else Box.of(bounds, space))
             objective.take_steps(checked.eps, checked.finite_diff_rel_step, checked.workers)
             if method.uses_hessian:
                 if hess is not None and space.sharded:

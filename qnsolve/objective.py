@@ -28,6 +28,7 @@ from qnsolve.arrays.user import (
     real_array,
     start_point,
 )
+from qnsolve.bounds import Box
 from qnsolve.checkpoint import fingerprint, in_words
 from qnsolve.comm import Comm
 from qnsolve.differences import DIFFERENCE_ORDERS, EPS, Differences, map_of
@@ -81,6 +82,8 @@ class Objective(Stateful):
         Shape of x in the callables.
     nfev, njev : int
         Evaluations of `fun`, those of differences included, and gradients taken so far.
+    box : Box or None
+        What x stays in; None where nothing bounds it.
 
     Raises
     ------
@@ -107,6 +110,7 @@ class Objective(Stateful):
     njev: Saved[int]
     _precision: Saved[float]
     _differences: Saved[Differences | None]
+    box: Box | None = None
 
     def __init__(
         self,
@@ -166,6 +170,11 @@ class Objective(Stateful):
             self._differences.absolute = self._per_variable(absolute, "eps")
             self._differences.relative = self._per_variable(relative, "finite_diff_rel_step")
             self._map = map_of(workers)
+
+    def keep_inside(self, box: Box | None) -> None:
+        """Say that x stays in a box; x0 is projected on it."""
+        if box is not None:
+            self.box, self.x0 = box, box.project(self.x0)
 
     def _per_variable(self, step: Any, name: str) -> np.ndarray | None:
         if step is None:
@@ -232,12 +241,14 @@ class Objective(Stateful):
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain values, all that can be said of the problem without a call of fun."""
+        box = self.box
         return {
             "n": self.n,
             "shape": list(self.shape),
             **self._users,
             "x0": fingerprint(self.x0),
             "jac": self._jac if self.differences else "given",
+            "bounds": None if box is None else [fingerprint(box.lower), fingerprint(box.upper)],
             "args": in_words(self._args, by_parts=False),
         }
 

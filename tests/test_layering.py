@@ -28,6 +28,7 @@ LAYERS = {
     "qnsolve.result": 0,
     "qnsolve.checkpoint": 0,
     "qnsolve.norms": 0,
+    "qnsolve.bounds": 0,
     # The mathematics.
     "qnsolve.quasi_newton": 1,
     "qnsolve.subproblem": 2,
