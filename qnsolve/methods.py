@@ -30,6 +30,7 @@ from qnsolve.options import (
 )
 from qnsolve.quasi_newton.hybrid import regime_of
 from qnsolve.questions import Asking, drive
+from qnsolve.solvers.bounds import BoundedModel
 from qnsolve.solvers.compiled_model import CompiledModel, fits
 from qnsolve.solvers.line_search import minimise_on_lines
 from qnsolve.solvers.loop import Parts, minimise
@@ -47,6 +48,9 @@ from qnsolve.subproblem.regions import TRUST_REGIONS
 MAX_BLIND = 10
 """Steps in a row without a finite product with the Hessian, after which there is none."""
 
+VECTORS = frozenset(("x", "jac", "active", "multipliers"))
+"""Fields of a result that have the shape of x."""
+
 OF_A_RANK = ("disp", "history", "maxtime")
 """Options that may differ from rank to rank; all others steer the run."""
 
@@ -60,6 +64,13 @@ def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) ->
     if isinstance(options, TrustRegionOptions) and fits(options, metric.space):
         return CompiledModel(make, metric)
     return SecantModel(make, metric)
+
+
+def bounded_model(
+    build: MatrixFactory, options: ModelOptions, metric: Metric, box: Box
+) -> BoundedModel:
+    """Return the model with a limited-memory matrix whose steps stay in a box."""
+    return BoundedModel(partial(build, metric.space, options), metric, box)
 
 
 def newton_model(options: NewtonOptions, metric: Metric) -> NewtonModel:
@@ -109,14 +120,18 @@ class Method:
         The parts of the loop; or, for a method with its own, ``loop(options, run)``.
     words : str
         Its name in words.
-    uses_hessian, takes_bounds : bool
+    uses_hessian : bool
     """
 
     options: type[SolverOptions]
     parts: Parts | Callable[[Any, Run], Asking[OptimizeResult]]
     words: str
     uses_hessian: bool = False
-    takes_bounds: bool = False
+
+    @property
+    def takes_bounds(self) -> bool:
+        """Whether its steps can be kept in a box."""
+        return isinstance(self.parts, Parts) and self.parts.bounded is not None
 
     def loop(self, options: SolverOptions, run: Run) -> Asking[OptimizeResult]:
         """Return the loop, which has not begun."""
@@ -132,9 +147,9 @@ TABLE = {
             partial(secant_model, build_hybrid),
             partial(radius, Interpolated(HYBRID_SHRINKAGE)),
             hybrid_reach,
+            partial(bounded_model, build_hybrid),
         ),
         "a trust region on SR1 re-applied to the limited-memory BFGS matrix",
-        takes_bounds=True,
     ),
     "lsr1-tr": Method(
         TrustRegionOptions,
@@ -253,8 +268,8 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space))
         result = drive(method.loop(checked, run), callables.answer)
-        result.x = objective.shaped(result.x)
-        result.jac = objective.shaped(result.jac)
+        for vector in VECTORS.intersection(result):
+            result[vector] = objective.shaped(result[vector])
         if checked.disp and space.leader:
             _print_summary(result)
         return result

@@ -67,7 +67,7 @@ class DeviceSpace(VectorSpace):
     def reduce(self, request: Request, scalars: Sequence[Any] = ()) -> Numbers:
         mine = [self._is_mine(scalar) for scalar in scalars]
         # An empty slice has neither a greatest nor a least entry.
-        largest = request.largest if self.size else ()
+        largest = request.largest if self.length else ()
         with np.errstate(over="ignore", invalid="ignore"):
             found = iter(
                 self._crossed(
@@ -101,6 +101,19 @@ class DeviceSpace(VectorSpace):
                 among = among + columns @ columns.mT
         with_rows, among = self._crossed(with_rows, among)
         return with_rows, among
+
+    def gram_of_columns(
+        self, rows: Array, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        weights = np.eye(rows.shape[0]) if coefficients is None else coefficients
+        weights = self.from_host(np.ascontiguousarray(weights.T), self.accumulator)
+        gram: Array = 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for c in chunks(indices.shape[0], rows.shape[0], CHUNK, LEAST_WIDTH):
+                part = weights @ self._widened(self.xp.take(rows, indices[c], axis=1))
+                gram = gram + part @ part.mT
+        (gram,) = self._crossed(gram)
+        return gram
 
     def rescale_pairs(
         self, block: Array, used: int, factor: Array
@@ -157,7 +170,7 @@ class DeviceSpace(VectorSpace):
         return a if self.wide is None else self.xp.astype(a, self.wide)
 
     def _chunks(self, rows: int) -> list[slice]:
-        return chunks(self.size, rows, CHUNK, LEAST_WIDTH)
+        return chunks(self.length, rows, CHUNK, LEAST_WIDTH)
 
 
 def _device_space(library: str, *where: Any) -> DeviceSpace:

@@ -55,7 +55,7 @@ class HostSpace(VectorSpace):
         return HostSpace, (self.dtype, self.size)
 
     def checked(self, v: Any, name: str) -> Array:
-        if type(v) is np.ndarray and v.dtype == self.dtype and v.shape == (self.size,):
+        if type(v) is np.ndarray and v.dtype == self.dtype and v.shape == (self.length,):
             return v
         return super().checked(v, name)
 
@@ -106,7 +106,7 @@ class HostSpace(VectorSpace):
         if self.wide is None:
             with np.errstate(over="ignore", invalid="ignore"):
                 return _product(np.asarray(coefficients, dtype=self.dtype), rows)
-        v = np.empty(self.size, dtype=self.dtype)
+        v = np.empty(self.length, dtype=self.dtype)
         return self.combine_and_add(coefficients, rows, 0.0, v, multiply=False)[0]
 
     def combine_and_add(
@@ -171,7 +171,7 @@ class HostSpace(VectorSpace):
         return a.astype(np.float64, copy=False)
 
     def _chunks(self, rows: int) -> list[slice]:
-        return chunks(self.size, rows, IN_CACHE, LEAST_WIDTH)
+        return chunks(self.length, rows, IN_CACHE, LEAST_WIDTH)
 
     def _loops_for(self, *arrays: Array) -> ModuleType | None:
         """Return the compiled loops if they have a version for just these arrays."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 
-from qnsolve.arrays.libraries import Array, library_of, placement
+from qnsolve.arrays.libraries import Array, library_of, placement, to_host
 from qnsolve.arrays.request import Numbers, Request
 from qnsolve.arrays.user import array_like
 from qnsolve.comm import Comm
 
 T = TypeVar("T")
+
+COLUMNS = 2**16
+"""Entries of columns taken out of a block at a time: few enough for the cache."""
 
 
 def _full_squares(info: Any) -> tuple[float, float]:
@@ -42,7 +45,7 @@ class VectorSpace(ABC):
     device : device of `xp` or None
         None leaves the placement to the library.
     size : int
-        Length n of the vectors.
+        Length n of the vectors; of a face the number of entries that may differ from zero.
     first, length : int
         Where the slice of this rank begins and how many entries it has.
     eps, product_eps : float
@@ -66,6 +69,7 @@ class VectorSpace(ABC):
     comm: Comm | None = None
     leader = True
     on_host = False
+    _free: Array | None = None
 
     def __init__(self, xp: Any, dtype: Any, device: Any, size: int, wide: Any) -> None:
         self.xp = xp
@@ -101,9 +105,51 @@ class VectorSpace(ABC):
         return self.xp.asarray(a, dtype=dtype, **self._placement)
 
     def unit(self, j: int) -> Array:
-        """Return the j-th coordinate vector."""
+        """Return the j-th coordinate vector, of a face that of its j-th free entry."""
+        if self._free is not None:
+            j = int(self.entries(self._free)[j])
         numbers = self.xp.arange(self.first, self.first + self.length, **self._placement)
         return self.xp.astype(numbers == j, self.dtype)
+
+    # -- some of the entries -----------------------------------------------------------------------
+
+    def face(self, free: Array, size: int) -> Self:
+        """Return the space of the vectors that are zero where `free` is False.
+
+        They are as long as the others; `size` is the number of entries that may differ from zero.
+        """
+        face = object.__new__(type(self))
+        vars(face).update(vars(self), size=size, _free=free)
+        return face
+
+    def entries(self, chosen: Array) -> Array:
+        """Return the indices at which `chosen` is True, ascending."""
+        return self.xp.nonzero(chosen)[0]
+
+    def count(self, chosen: Array) -> int:
+        """Return how often `chosen` is True."""
+        return int(self.xp.sum(self.xp.astype(chosen, self.xp.int32)))
+
+    def columns(self, rows: Array, indices: Array) -> np.ndarray:
+        """Return some columns of `rows`, or entries of a vector, float64 on the host."""
+        part = self.xp.take(rows, indices, axis=len(rows.shape) - 1)
+        return to_host(part).astype(np.float64, copy=False)
+
+    def gram_of_columns(
+        self, rows: Array, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the sum of w w' over some columns w of ``coefficients.T @ rows``, on the host.
+
+        Without coefficients of `rows` themselves.
+        """
+        size = rows.shape[0] if coefficients is None else coefficients.shape[1]
+        gram = np.zeros((size, size))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for c in chunks(indices.shape[0], rows.shape[0], COLUMNS, 1):
+                part = self.columns(rows, indices[c])
+                part = part if coefficients is None else coefficients.T @ part
+                gram += part @ part.T
+        return gram
 
     def checked(self, v: Any, name: str) -> Array:
         """Return a user's vector in the dtype of this space, or raise TypeError or ValueError."""

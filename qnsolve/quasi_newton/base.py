@@ -14,7 +14,8 @@ import numpy as np
 from qnsolve.arrays import Array, VectorSpace, new_space, space_of, to_host
 from qnsolve.arrays.user import floating_vector
 from qnsolve.checks import REAL, integer
-from qnsolve.quasi_newton.pairs import PairMemory, PairProducts, RowMemory
+from qnsolve.quasi_newton.faces import Basis, Face, on_face
+from qnsolve.quasi_newton.pairs import PairMemory, PairProducts, RowMemory, SeenPair
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
     Constant,
@@ -22,7 +23,7 @@ from qnsolve.quasi_newton.scaling import (
     curvature_ratio,
     resolve_rule,
 )
-from qnsolve.quasi_newton.spectrum import ACCURATE, PartialSpectrum
+from qnsolve.quasi_newton.spectrum import ACCURATE, FAST, PartialSpectrum
 from qnsolve.state import Saved, Stateful
 
 
@@ -121,6 +122,7 @@ class CompactMatrix(Stateful):
         y: Array,
         *,
         products: PairProducts | None = None,
+        seen: SeenPair | None = None,
     ) -> UpdateStatus:
         """Offer the secant pair (s, y); store it if the matrix that results is well defined.
 
@@ -130,6 +132,8 @@ class CompactMatrix(Stateful):
             Step and gradient change.
         products : PairProducts, optional
             The inner products that it adds, where they are known already.
+        seen : SeenPair, optional
+            What the rule for gamma is to see of the pair; by default all of it.
 
         Returns
         -------
@@ -160,9 +164,13 @@ class CompactMatrix(Stateful):
             return UpdateStatus.ZERO_STEP
         if not pair.representable(self.space):
             return UpdateStatus.NON_FINITE
-        self._ratios.append(curvature_ratio(pair))
         blocks = self.pairs.candidate(pair)
-        proposed = self._propose(blocks)
+        if seen is None:
+            self._ratios.append(curvature_ratio(pair))
+            proposed = self._propose(blocks, self.n)
+        else:
+            self._ratios.append(curvature_ratio(seen))
+            proposed = self._propose(blocks.with_newest(seen), seen.size)
         if not self._allows(proposed):
             proposed = self._gamma
         gamma, status, kept = self._decide(blocks, proposed)
@@ -326,6 +334,19 @@ class CompactMatrix(Stateful):
         spectrum = self.spectrum()
         return spectrum.coefficients, spectrum.eigenvalues - self._gamma
 
+    def on_face(self, face: Face) -> PartialSpectrum:
+        """Return the matrix on a face: here its rows and columns that belong to free variables.
+
+        Parameters
+        ----------
+        face : Face
+            Of the rows of :attr:`pairs`.
+        """
+        spectrum = self.spectrum(FAST)
+        everywhere = self.space.zeros(self.space.length) == 0.0
+        whole = Basis.face(spectrum, everywhere)
+        return on_face(spectrum, whole.within(face.free, face.space.size))
+
     def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
         raise NotImplementedError
 
@@ -346,8 +367,8 @@ class CompactMatrix(Stateful):
     def _make_memory(self, capacity: int) -> RowMemory:
         return PairMemory(self.space, capacity)
 
-    def _propose(self, blocks: Any) -> float:
-        """Return the gamma that the rule asks for."""
+    def _propose(self, blocks: Any, size: int) -> float:
+        """Return the gamma that the rule asks for, of `size` variables."""
         return float(self._rule(blocks, self._ratios, self._gamma))
 
     def _decide(self, blocks: Any, proposed: float) -> tuple[float, UpdateStatus, Any]:

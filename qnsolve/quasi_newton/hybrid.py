@@ -16,14 +16,22 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from qnsolve.arrays import Array
+from qnsolve.arrays import Array, to_host
 from qnsolve.checks import integer, one_of
 from qnsolve.quasi_newton.base import CompactMatrix, space_like
 from qnsolve.quasi_newton.eigen import eigh
+from qnsolve.quasi_newton.faces import Face
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
 from qnsolve.quasi_newton.on_basis import Diagonalise, SpectrumOnBasis, WholeSpace, cholesky
-from qnsolve.quasi_newton.scaling import GammaRule
-from qnsolve.quasi_newton.spectrum import FAST, PartialSpectrum, Subspace, orthonormal_basis
+from qnsolve.quasi_newton.scaling import RULES, GammaRule
+from qnsolve.quasi_newton.spectrum import (
+    FAST,
+    Columns,
+    FixedRows,
+    PartialSpectrum,
+    Subspace,
+    orthonormal_basis,
+)
 
 SMALL = 12
 """Dimension up to which few pairs span the space, and SR1 can be trusted with all of them."""
@@ -39,6 +47,12 @@ SATISFIED = 1e-12
 
 FLOOR = 1e-2
 """Least curvature, relative to gamma, that a negative one is reflected to."""
+
+HELD = 1e-14
+"""Part of |s|^2 in the variables that do not move below which it is rounding error."""
+
+MOVED = 1e-14
+"""Part of |s| in those that do below which a pair says nothing about them."""
 
 NEGATIVE = ("reflect", "drop", "keep")
 """What can be done about negative eigenvalues."""
@@ -156,14 +170,14 @@ class HybridLSR1(CompactMatrix):
         like: Array | None = None,
     ) -> None:
         regime = regime_of(integer(n, "n", 1) if like is None else space_like(like).size)
-        self._default_gamma, self._skip = regime.gamma, regime.skip
+        self._regime, self._default_gamma = regime, regime.gamma
+        self._by_regime = gamma is None
         self._sweeps = integer(sweeps, "sweeps", 1)
-        self._re_applied = regime.re_applied
+        self._re_applied, self._negative = re_applied, negative
         if re_applied is not None:
             self._re_applied = integer(re_applied, "re_applied", 0)
-        self._of_old_pairs, self._of_newest_pair = regime.negative, "keep"
         if negative is not None:
-            self._of_old_pairs = self._of_newest_pair = one_of(NEGATIVE)(negative, "negative")
+            self._negative = one_of(NEGATIVE)(negative, "negative")
         super().__init__(
             n,
             memory=memory,
@@ -188,21 +202,103 @@ class HybridLSR1(CompactMatrix):
             basis = Subspace(self.pairs, C, orthogonality)
         # In units of gamma and of each step, in which nothing overflows.
         s_norms = self.pairs.blocks().s_norms
-        diagonalise, factor = self._updated(R[:, :k] / s_norms, R[:, k:] / s_norms / gamma)
+        return self._on_basis(basis, R[:, :k] / s_norms, R[:, k:] / s_norms, self._regime)
+
+    def on_face(self, face: Face) -> PartialSpectrum:
+        r"""Return the matrix that the pairs make on the free variables F alone.
+
+        With A the others, the pairs there are
+
+        .. math::
+            \tilde s = s_F, \qquad \tilde y = y_F - (B s_A)_F,
+
+        B the matrix of all variables; the settings are those for so many variables as are free.
+
+        Notes
+        -----
+        With :math:`B = \gamma I + W^T K W` they are :math:`W_F^T` times the columns :math:`e_s` and
+        :math:`e_y - K (G - G_F) e_s`: nothing of length n is touched beyond :math:`G_F`.
+        """
+        gamma, k, gram = self._gamma, self.n_pairs, self.pairs.gram
+        size = face.space.size
+        if size == self.n:
+            return self.spectrum(FAST)
+        nothing = PartialSpectrum(gamma, np.empty(0), face, np.zeros((len(gram), 0)))
+        if not k or not size:
+            return nothing
+        B, rows = self.spectrum(FAST), self.pairs.s_rows
+        if isinstance(B, SpectrumOnBasis) and isinstance(B.basis, WholeSpace):
+            return self._on_few(face)
+        K = (B.coefficients * (B.eigenvalues - gamma)) @ B.coefficients.T
+        held = gram[:, rows] - face.gram[:, rows]
+        squares = held[rows, np.arange(k)]
+        held[:, squares <= HELD * gram[rows, rows]] = 0.0
+        E = self.pairs.selection().copy()
+        E[:, k:] -= K @ held
+        s_norms = np.sqrt(np.maximum(face.gram[rows, rows], 0.0))
+        scale = np.abs(E).T @ face.lengths
+        left = s_norms > MOVED * np.sqrt(gram[rows, rows])
+        left &= (scale[:k] > 0.0) & (scale[k:] > 0.0)
+        if not left.any():
+            return nothing
+        both, s_norms = np.append(left, left), s_norms[left]
+        C, R = orthonormal_basis(Columns(E[:, both], scale[both]), face.gram, face, FAST)
+        k = len(s_norms)
+        basis = Subspace(face, C, FAST)
+        return self._on_basis(basis, R[:, :k] / s_norms, R[:, k:] / s_norms, regime_of(size))
+
+    def _on_few(self, face: Face) -> PartialSpectrum:
+        """Return the same where all of R^n is so small that its unit vectors are the basis."""
+        space, gamma, k, n = self.space, self._gamma, self.n_pairs, self.n
+        whole, pairs = self.spectrum(FAST), self.pairs.columns()
+        free = to_host(face.free) != 0
+        V = whole.coefficients
+        B = gamma * np.eye(n) + (V * (whole.eigenvalues - gamma)) @ V.T
+        S, Y = pairs[:, :k], pairs[:, k:]
+        S_free, Y_free = S[free], Y[free] - B[np.ix_(free, ~free)] @ S[~free]
+        s_norms = np.sqrt(np.einsum("ij,ij->j", S_free, S_free))
+        left = s_norms > MOVED * self.pairs.blocks().s_norms
+        identity = np.eye(n)
+        units = Face(
+            FixedRows(space, space.from_host(identity)),
+            face.free,
+            face.space.size,
+            np.diag(free.astype(float)),
+            free.astype(float),
+        )
+        basis = Subspace(units, identity[:, free], FAST)
+        if not left.any():
+            return PartialSpectrum(gamma, np.empty(0), units, np.zeros((n, 0)))
+        S_free, Y_free = S_free[:, left] / s_norms[left], Y_free[:, left] / s_norms[left]
+        return self._on_basis(basis, S_free, Y_free, regime_of(face.space.size))
+
+    def _propose(self, blocks: Any, size: int) -> float:
+        rule = RULES[regime_of(size).gamma] if self._by_regime else self._rule
+        return float(rule(blocks, self._ratios, self._gamma))
+
+    def _on_basis(
+        self, basis: Subspace, S: np.ndarray, Y: np.ndarray, regime: Regime
+    ) -> SpectrumOnBasis:
+        """Return the matrix of pairs that are given on a basis, in units of each step."""
+        gamma = self._gamma
+        diagonalise, factor = self._updated(S, Y / gamma, regime)
         return SpectrumOnBasis(gamma, basis, gamma, diagonalise, factor)
 
-    def _updated(self, S: np.ndarray, Y: np.ndarray) -> tuple[Diagonalise, np.ndarray | None]:
+    def _updated(
+        self, S: np.ndarray, Y: np.ndarray, regime: Regime
+    ) -> tuple[Diagonalise, np.ndarray | None]:
         """Return the updated matrix, I being the first one: its eigenvectors, and its factor."""
         # 1. BFGS, several sweeps over all pairs.
         lbfgs, lbfgs_factor = bfgs_sweeps(S, Y, self._sweeps)
         # 2. SR1 with the newest pairs.
         k = S.shape[1]
-        count = k if self._re_applied is None else min(k, self._re_applied)
+        most = regime.re_applied if self._re_applied is None else self._re_applied
+        count = k if most is None else min(k, most)
         newest = slice(k - count, None)
-        hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], self._skip)
+        hybrid = sr1_updates(lbfgs, S[:, newest], Y[:, newest], regime.skip)
         # 3. What becomes of negative eigenvalues; also those of a factored matrix, by rounding.
         newest_is_negative = S[:, -1] @ Y[:, -1] < -LEAST_COSINE * _norm(Y[:, -1])
-        negative = self._of_newest_pair if newest_is_negative else self._of_old_pairs
+        negative = self._negative or ("keep" if newest_is_negative else regime.negative)
         diagonalise = eigh if negative == "keep" else reflected
         factor = cholesky(hybrid)
         if factor is not None:

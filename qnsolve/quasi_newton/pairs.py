@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,12 @@ class GramBlocks:
         if not first:
             return self
         return GramBlocks(self.SS[first:, first:], self.SY[first:, first:], self.YY[first:, first:])
+
+    def with_newest(self, pair: SeenPair) -> GramBlocks:
+        """Return the blocks with other inner products of the newest pair with itself."""
+        blocks = GramBlocks(self.SS.copy(), self.SY.copy(), self.YY.copy())
+        blocks.SS[-1, -1], blocks.SY[-1, -1], blocks.YY[-1, -1] = pair.ss, pair.sy, pair.yy
+        return blocks
 
     @cached_property
     def s_norms(self) -> np.ndarray:
@@ -78,6 +84,15 @@ def _selection(order: tuple[int, ...], used: int) -> np.ndarray:
     rows = 2 * np.array(order, dtype=int)
     selection[rows, j] = selection[rows + 1, k + j] = 1.0
     return selection
+
+
+class SeenPair(NamedTuple):
+    """s's, s'y and y'y of a pair on the variables that are free, and how many those are."""
+
+    ss: float
+    sy: float
+    yy: float
+    size: int
 
 
 @dataclass(frozen=True)
@@ -157,6 +172,16 @@ class RowMemory(Stateful):
     ) -> tuple[Array, np.ndarray | None]:
         """Return ``x = W' c + alpha v``, and W x where asked for and at no cost of its own."""
         return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
+
+    def take(self, indices: Array) -> np.ndarray:
+        """Return some columns of W on the host."""
+        return self.space.columns(self.rows, indices)
+
+    def gram_of_columns(
+        self, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the sum of w w' over some columns w of W, or of C'W."""
+        return self.space.gram_of_columns(self.rows, indices, coefficients)
 
     def measure(self, s: Array, y: Array, with_s: np.ndarray | None = None) -> PairProducts:
         """Return the inner products of (s, y) with W and with each other; W s may be known."""

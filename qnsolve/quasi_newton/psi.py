@@ -225,10 +225,10 @@ class PsiLSR1(LSR1):
     def _make_memory(self, capacity: int) -> PsiMemory:
         return PsiMemory(self.space, capacity)
 
-    def _propose(self, blocks: Offer) -> float:
+    def _propose(self, blocks: Offer, size: int) -> float:
         self._offered += 1
         due = self._offered % self._period == 0 or not self.n_pairs
-        return super()._propose(blocks) if due else self._gamma
+        return super()._propose(blocks, size) if due else self._gamma
 
     def _choose(self, offer: Offer, proposed: float) -> tuple[float, Judgement]:
         # Unlike in an LSR1 a new gamma is taken although it keeps fewer pairs.

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.linalg
 
 from qnsolve.checks import REAL, scalar
-from qnsolve.quasi_newton.pairs import GramBlocks, PairProducts
+from qnsolve.quasi_newton.pairs import GramBlocks, PairProducts, SeenPair
 
 GammaRule = Callable[[GramBlocks, Sequence[float], float], float]
 
@@ -28,7 +28,7 @@ MAX_WINDOW = 64
 """Number of offered pairs whose ratios are remembered for the rules."""
 
 
-def curvature_ratio(pair: PairProducts) -> float:
+def curvature_ratio(pair: PairProducts | SeenPair) -> float:
     """Return y'y / s'y, or NaN where s'y is not safely positive."""
     if pair.sy > MIN_COSINE * math.sqrt(pair.ss) * math.sqrt(pair.yy):
         return pair.yy / pair.sy

@@ -61,6 +61,12 @@ class Rows(Protocol):
     @property
     def rows(self) -> Array: ...
 
+    def take(self, indices: Array) -> np.ndarray: ...
+
+    def gram_of_columns(
+        self, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray: ...
+
 
 class FixedRows:
     """Rows that never change: an explicit orthonormal basis, one vector a row."""
@@ -78,6 +84,14 @@ class FixedRows:
         self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
     ) -> tuple[Array, np.ndarray | None]:
         return self.space.combine_and_add(coefficients, self.rows, alpha, v, multiply=multiply)
+
+    def take(self, indices: Array) -> np.ndarray:
+        return self.space.columns(self.rows, indices)
+
+    def gram_of_columns(
+        self, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        return self.space.gram_of_columns(self.rows, indices, coefficients)
 
 
 class Split(NamedTuple):
@@ -126,6 +140,11 @@ class Subspace:
         self._coefficients = coefficients
         self._orthogonality = orthogonality
         self._version = rows.version
+
+    @property
+    def rows(self) -> Rows:
+        """W."""
+        return self._rows
 
     @property
     def coefficients(self) -> np.ndarray:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from qnsolve.points import end_of_step, is_unbounded, longest_step, says_nothing, stands_still
+from qnsolve.bounds import Box
+from qnsolve.points import is_unbounded, longest_step, says_nothing, stands_still
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status
 from qnsolve.solvers.along_step import actual_reduction, progress_at_rounding, secant_correction
@@ -27,8 +28,12 @@ from qnsolve.solvers.models import End, NewtonModel, NewtonStep, SecantModel
 from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.reach import Reach
 from qnsolve.solvers.run import Run
-from qnsolve.solvers.start import CAUTIOUS, FirstReach, starting_radius
+from qnsolve.solvers.start import CAUTIOUS, FirstReach
+from qnsolve.subproblem.box import BoxedStep
 from qnsolve.subproblem.model import SubproblemResult
+
+Trial = SubproblemResult | BoxedStep | NewtonStep
+"""A step that a model has found."""
 
 FAR_OFF = 1e6
 """Increase of f, in units of the predicted decrease, beyond which a step is not near."""
@@ -46,11 +51,20 @@ class Parts:
         ``reach(options)`` returns what keeps its steps short.
     first_reach : callable
         ``first_reach(n)`` says how far the first step goes where no option does.
+    bounded : callable, optional
+        ``bounded(options, metric, box)`` returns the model in a box; None: there is none.
     """
 
     model: Callable[[Any, Metric], SecantModel | NewtonModel]
     reach: Callable[[Any], Reach]
     first_reach: Callable[[int], FirstReach] = lambda n: CAUTIOUS
+    bounded: Callable[[Any, Metric, Box], SecantModel] | None = None
+
+    def model_in(self, box: Box | None, options: Any, metric: Metric) -> SecantModel | NewtonModel:
+        """Return the model, of steps that stay in the box where there is one."""
+        if box is None or self.bounded is None:
+            return self.model(options, metric)
+        return self.bounded(options, metric, box)
 
 
 def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
@@ -67,10 +81,11 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
     One evaluation of f and g an iteration, and for a Newton model some products with the Hessian.
     """
     metric = metric_of(options.norm, run.space)
-    model, reach = parts.model(options, metric), parts.reach(options)
-    start = yield from run.start(partial(End, metric=metric))
+    reach = parts.reach(options)
+    model = parts.model_in(run.box, options, metric)
+    start = yield from run.start(model.at_point)
     if not start.finite:
-        nothing = {"n_pairs": 0, reach.word: np.nan}
+        nothing = {"n_pairs": 0, reach.word: np.nan, **model.report(start.x, start.g)}
         return run.result(Status.NON_FINITE_START, start.x, start.f, start.g, **nothing)
     at = Iterate(start.x, start.f, start.f, model)
     model.stand_at(start)
@@ -93,14 +108,15 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
             begin(at, reach, first_reach)
             status = None
     size = {"n_pairs": model.n_pairs, reach.word: reach.size}
+    size |= model.report(at.x, model.gradient)
     return run.result(status, at.x, at.f, model.gradient, **size)
 
 
 def begin(at: Iterate, reach: Reach, first_reach: FirstReach) -> None:
     """Start from the iterate, in place, without pairs and with a reach as of a first step."""
     model = at.model
-    length = starting_radius(model.point_norm, at.f, model.gradient_norm, first_reach)
-    reach.begin(length, model.gradient_norm, longest_step(model.space, model.point_norm))
+    length = model.first_length(at.x, at.f, first_reach)
+    reach.begin(length, model.free_norm, longest_step(model.space, model.point_norm))
     model.begin(reach.first_length)
 
 
@@ -124,7 +140,7 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     if run.stopping.at_the_floor(model.largest_slope, trial.decrease):
         return Status.AS_FAR_AS_KNOWN
     # 2. f and g at its end.
-    x_new = end_of_step(space, at.x, trial.step, trial.length)
+    x_new = model.reached(at.x, trial)
     end = model.end(x_new, trial)
     if x_new is not None:
         end.answered((yield Evaluate(x_new, end.request)))
@@ -153,7 +169,7 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     return close(at, reach, outcome, run)
 
 
-def is_too_small(at: Iterate, trial: SubproblemResult | NewtonStep, xtol: float) -> bool:
+def is_too_small(at: Iterate, trial: Trial, xtol: float) -> bool:
     """Tell whether a trial step moves no component of x, or nothing that f could show."""
     model = at.model
     if trial.length > xtol * model.point_norm:
@@ -164,7 +180,7 @@ def is_too_small(at: Iterate, trial: SubproblemResult | NewtonStep, xtol: float)
 
 
 def judge(
-    at: Iterate, trial: SubproblemResult | NewtonStep, end: End, accept: float, eps: float
+    at: Iterate, trial: Trial, end: End, accept: float, eps: float
 ) -> Outcome:
     """Return what a trial step was worth."""
     outcome = partial(Outcome, trial.longest_block, trial.length, trial.slope, trial.decrease)

@@ -18,7 +18,8 @@ from qnsolve.arrays import Array, Request, VectorSpace
 from qnsolve.krylov.gltr import gltr_steps
 from qnsolve.krylov.steihaug import steihaug_steps
 from qnsolve.norms import DiagonalNorm
-from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.points import end_of_step
+from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
@@ -26,8 +27,9 @@ from qnsolve.questions import Answer, Asking, Multiply, relay
 from qnsolve.solvers.metric import Metric
 from qnsolve.solvers.moving_norms import MovingNorm
 from qnsolve.solvers.reach import Reach
-from qnsolve.solvers.start import first_gamma
+from qnsolve.solvers.start import FirstReach, first_gamma, starting_radius
 from qnsolve.state import Saved, Stateful
+from qnsolve.subproblem.box import BoxedStep
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
 
@@ -153,6 +155,27 @@ class Model(Stateful):
         """Number of pairs in the matrix."""
         return 0
 
+    @property
+    def free_norm(self) -> float:
+        """Norm of the gradient in the variables that may move."""
+        return self.gradient_norm
+
+    def at_point(self, x: Array) -> End:
+        """Return a point without a step to it, to be asked for."""
+        return End(x, self.metric)
+
+    def first_length(self, x: Array, f: float, reach: FirstReach) -> float:
+        """Return how long the first step from `x` may be, f its value."""
+        return starting_radius(self.point_norm, f, self.gradient_norm, reach)
+
+    def reached(self, x: Array, trial: Any) -> Array | None:
+        """Return the end of a trial step from `x`, or None where it would be infinite."""
+        return end_of_step(self.space, x, trial.step, trial.length)
+
+    def report(self, x: Array, g: Array) -> dict[str, Array]:
+        """Return what there is to say in the result of the last iterate `x`, g its gradient."""
+        return {}
+
     def stand_at(self, end: End) -> None:
         """Make `end` the iterate."""
         self.gradient, self.gradient_norm = end.g, end.gradient_norm
@@ -219,7 +242,7 @@ class SecantModel(Model):
         q = self.metric.from_ball(self.gradient)
         self._tracked = TrackedGradient.of(q, self.matrix.pairs, self.gradient_norm)
 
-    def minimise(self, reach: Reach, x: Array) -> Asking[SubproblemResult]:
+    def minimise(self, reach: Reach, x: Array) -> Asking[SubproblemResult | BoxedStep]:
         """Return the minimiser within reach of the iterate `x`."""
         return reach.minimise(self.quadratic())
         yield  # asks for nothing, unlike other models
@@ -231,7 +254,7 @@ class SecantModel(Model):
         products = None if tracked is None else tracked.products
         return QuadraticModel(self.gradient, B, products=products, norm=self.gradient_norm)
 
-    def end(self, x: Array | None, trial: SubproblemResult) -> End:
+    def end(self, x: Array | None, trial: SubproblemResult | BoxedStep) -> End:
         """Return the end `x` of a trial step from the iterate, to be asked for."""
         return self.end_of(x, trial.step, trial.products)
 
@@ -259,7 +282,7 @@ class SecantModel(Model):
             share = theta / square if square > 0.0 else 0.0
             if share and math.isfinite(share):
                 change.bend(share)
-            stored = self.matrix.update(change.s, change.y, products=change.pair).stored
+            stored = self._offer(end, move).stored
         if move:
             self.stand_at(end)
             self._tracked = change.end
@@ -268,6 +291,11 @@ class SecantModel(Model):
         elif not self.matrix.n_pairs:  # some rules empty the memory with the pair they refuse
             self._tracked.account_for_none()
         return stored
+
+    def _offer(self, end: End, move: bool) -> UpdateStatus:
+        """Offer the pair of a step to the matrix; `move` says that its end is the next iterate."""
+        change = end.change
+        return self.matrix.update(change.s, change.y, products=change.pair)
 
     # -- mini-batches: the function, and with it the gradient, is another one at each step ---------
 

@@ -18,6 +18,7 @@ from qnsolve.solvers.weight import (
     WeightRule,
 )
 from qnsolve.state import Saved, Stateful
+from qnsolve.subproblem.box import BoxedModel, BoxedStep
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.regions import Regularisation, TrustRegion
 from qnsolve.subproblem.types import SubproblemStatus
@@ -97,7 +98,7 @@ class Radius(Stateful):
         """Whether the radius has shrunk below the smallest number."""
         return not self.size > 0.0
 
-    def minimise(self, model: QuadraticModel) -> SubproblemResult:
+    def minimise(self, model: QuadraticModel | BoxedModel) -> SubproblemResult | BoxedStep:
         """Return the minimiser of the model in the region."""
         return model.minimise(TrustRegion(self.size, self._norm))
 
@@ -191,7 +192,7 @@ class Weight(Stateful):
         # The first step has this length, to rounding, unless the weight was given.
         return self.length * (self._longest_step if self.moved else 1.0 + ROUNDING)
 
-    def minimise(self, model: QuadraticModel) -> SubproblemResult:
+    def minimise(self, model: QuadraticModel | BoxedModel) -> SubproblemResult | BoxedStep:
         """Minimise the regularised model; raise the weight until the step is within the limit."""
         weight, limit = self.size, self.limit()
         while True:
@@ -203,7 +204,7 @@ class Weight(Stateful):
             excess = FASTEST_FALL if unbounded else trial.length / limit
             weight = within_range(weight * max(SLOWEST, excess))
 
-    def adapt(self, outcome: Outcome, trial: SubproblemResult) -> None:
+    def adapt(self, outcome: Outcome, trial: SubproblemResult | BoxedStep) -> None:
         """Change the weight after a trial step."""
         self.follow(outcome)
         term: Any = trial.term
@@ -224,13 +225,9 @@ class Weight(Stateful):
 Reach = Radius | Weight
 
 
-def along(trial: SubproblemResult) -> Along:
-    """Return the regularised model along the step, from the reduced coordinates."""
-    v = trial.reduced.v
-    with np.errstate(over="ignore", invalid="ignore"):
-        curvature = float(trial.model.problem.curvatures @ v**2)
-        cube = float((trial.term.lengths(v) ** 3).sum())
-    return Along(trial.slope, curvature, cube, trial.model.gradient_norm)
+def along(trial: SubproblemResult | BoxedStep) -> Along:
+    """Return the regularised model along the step."""
+    return Along(trial.slope, trial.curvature, trial.cube, trial.model.gradient_norm)
 
 
 def within_range(weight: float) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from scipy.optimize import OptimizeResult
 
 from qnsolve.arrays import Array, VectorSpace
+from qnsolve.bounds import Box
 from qnsolve.callables import Callables
 from qnsolve.options import SolverOptions
 from qnsolve.questions import Asking, Evaluate
@@ -75,6 +76,11 @@ class Run(Stateful):
     @property
     def space(self) -> VectorSpace:
         return self.callables.space
+
+    @property
+    def box(self) -> Box | None:
+        """What x stays in; None where nothing bounds it."""
+        return self.callables.box
 
     def start(self, measure: Callable[[Array], End]) -> Asking[End]:
         """Return the point to begin with, x0 or that of the checkpoint, with f, g and its norms.

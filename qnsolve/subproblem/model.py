@@ -261,6 +261,18 @@ class SubproblemResult:
         """g'step, from the reduced coordinates."""
         return self.model.slope(self.reduced)
 
+    @property
+    def curvature(self) -> float:
+        """step'B step, from the reduced coordinates."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(self.model.problem.curvatures @ self.reduced.v**2)
+
+    @property
+    def cube(self) -> float:
+        """The cube of the regulariser's norm of the step."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((self.term.lengths(self.reduced.v) ** 3).sum())
+
     def certificate(self) -> Certificate:
         """Return the residuals of the optimality conditions, measured on the n-vector; O(mn).
 

@@ -254,7 +254,7 @@ def test_the_regime_is_chosen_by_the_number_of_variables_alone():
     assert (SPANNING.gamma, LIMITED.gamma) == ("length-ratio", "smoothed")
     # A vector says how many there are, whatever n is.
     B = HybridLSR1(SMALL, like=np.zeros(SMALL + 1))
-    assert B._skip == LIMITED.skip
+    assert B._regime == LIMITED
 
 
 def test_rules_check_their_constants():

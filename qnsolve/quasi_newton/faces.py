@@ -1,0 +1,162 @@
+"""Rows and matrices on a face: some variables are free, the others do not move.
+
+With B = gamma I + U (Lambda - gamma) U' and F the free variables, B_FF = gamma I_F + U_F (Lambda -
+gamma) U_F' has the same form.  Nothing is cut out of the rows: vectors on a face are as long as
+others, and zero where they are not free.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qnsolve.arrays import Array
+from qnsolve.quasi_newton.on_basis import spectrum_of_update
+from qnsolve.quasi_newton.spectrum import FAST, Columns, PartialSpectrum, Rows, Subspace
+
+
+class Face:
+    """The rows W on the free variables, W_F, and their Gram matrix G_F = W_F W_F'.
+
+    Parameters
+    ----------
+    base : Rows
+        W on all variables.
+    free : array of bool, shape (n,)
+    size : int
+        |F|.
+    gram : ndarray
+        G_F.
+    lengths : ndarray
+        The rounding error of an entry of G_F is as that of the product of two of these.
+    """
+
+    def __init__(
+        self, base: Rows, free: Array, size: int, gram: np.ndarray, lengths: np.ndarray
+    ) -> None:
+        self.base, self.free, self.gram, self.lengths = base, free, gram, lengths
+        self.space = base.space.face(free, size)
+
+    @property
+    def version(self) -> int:
+        return self.base.version
+
+    @property
+    def rows(self) -> Array:
+        """W_F; formed on each call."""
+        return self.masked(self.base.rows)
+
+    def masked(self, v: Array) -> Array:
+        """Return v, a vector or rows, with zeros where it is not free."""
+        xp = self.space.xp
+        return xp.where(self.free, v, xp.zeros_like(v))
+
+    def products(self, v: Array) -> np.ndarray:
+        """Return W_F v of a vector on the face."""
+        return self.base.products(v)
+
+    def combine_and_add(
+        self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
+    ) -> tuple[Array, np.ndarray | None]:
+        """Return ``W_F' c + alpha v`` of a vector on the face; its products would be a pass more."""
+        return self.masked(self.base.combine_and_add(coefficients, alpha, v)[0]), None
+
+    def take(self, indices: Array) -> np.ndarray:
+        return self.base.take(indices)
+
+    def gram_of_columns(
+        self, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        return self.base.gram_of_columns(indices, coefficients)
+
+    def within(self, free: Array, size: int) -> Face:
+        """Return a face of this face, on which `size` of its variables are free.
+
+        By the columns that are left, or by those that are not, whichever are fewer.
+        """
+        space = self.space
+        if size == space.size:
+            return self
+        if size <= space.size - size:
+            gram = self.base.gram_of_columns(space.entries(free))
+            return Face(self.base, free, size, gram, lengths_of(gram))
+        gram = self.gram - self.base.gram_of_columns(space.entries(self.free & ~free))
+        return Face(self.base, free, size, gram, self.lengths)
+
+
+class Basis:
+    """The orthonormal columns of a subspace, as rows."""
+
+    def __init__(self, subspace: Subspace) -> None:
+        self.space, self._subspace = subspace.space, subspace
+
+    @classmethod
+    def face(cls, subspace: Subspace, free: Array) -> Face:
+        """Return the face that a subspace is on, all of R^n or some variables of it."""
+        one = np.ones(subspace.rank)
+        return Face(cls(subspace), free, subspace.space.size, np.diag(one), one)
+
+    @property
+    def version(self) -> int:
+        return self._subspace.rows.version
+
+    @property
+    def rows(self) -> Array:
+        space, C = self.space, self._subspace.coefficients
+        rows = self._subspace.rows.rows
+        return space.from_host(np.ascontiguousarray(C.T)) @ rows
+
+    def products(self, v: Array) -> np.ndarray:
+        return self._subspace.coefficients.T @ self._subspace.rows.products(v)
+
+    def combine_and_add(
+        self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
+    ) -> tuple[Array, np.ndarray | None]:
+        combined = self._subspace.coefficients @ coefficients
+        return self._subspace.rows.combine_and_add(combined, alpha, v)[0], None
+
+    def take(self, indices: Array) -> np.ndarray:
+        return self._subspace.coefficients.T @ self._subspace.rows.take(indices)
+
+    def gram_of_columns(
+        self, indices: Array, coefficients: np.ndarray | None = None
+    ) -> np.ndarray:
+        C = self._subspace.coefficients
+        combined = C if coefficients is None else C @ coefficients
+        return self._subspace.rows.gram_of_columns(indices, combined)
+
+
+def lengths_of(gram: np.ndarray) -> np.ndarray:
+    """Return the lengths of the rows with that Gram matrix."""
+    return np.sqrt(np.maximum(gram.diagonal(), 0.0))
+
+
+def on_face(spectrum: PartialSpectrum, face: Face) -> PartialSpectrum:
+    """Return the spectrum of the free rows and columns of a matrix, B_FF.
+
+    Parameters
+    ----------
+    spectrum : PartialSpectrum
+        Of the matrix, U and Lambda.
+    face : Face
+        Some variables of U', by :meth:`Basis.face` and :meth:`Face.within`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import PartialSpectrum
+    >>> from qnsolve.quasi_newton.faces import Basis, on_face
+    >>> B = PartialSpectrum.from_dense(np.diag([2.0, -1.0, 5.0]))
+    >>> face = Basis.face(B, np.ones(3, bool)).within(np.array([True, False, True]), 2)
+    >>> on_face(B, face).eigenvalues
+    array([2., 5.])
+    """
+    some = face.lengths > 0.0
+    return spectrum_of_update(
+        spectrum.gamma,
+        Columns(np.eye(len(some))[:, some], face.lengths[some]),
+        np.eye(int(some.sum())),
+        spectrum.eigenvalues[some] - spectrum.gamma,
+        face.gram,
+        face,
+        FAST,
+    )
