@@ -89,13 +89,13 @@ class Box:
             if space.on_host or not is_array(given) or isinstance(given, np.ndarray):
                 given = np.asarray(as_numpy(given), dtype=np.float64)
             ends.append(_for_each_variable(given, space))
-        if isinstance(ends[0], np.ndarray) and isinstance(ends[1], np.ndarray):
-            _require_order(*ends)
-            ends = [space.from_host(end) for end in _inwards(*ends, space)]
-        else:
+        if not all(isinstance(end, np.ndarray) for end in ends):
             ends = [space.from_host(end) if isinstance(end, np.ndarray) else end for end in ends]
-            _require_order(*ends)
-        box = cls(*ends)
+        lower, upper = ends
+        _require_order(lower, upper)
+        if isinstance(lower, np.ndarray):
+            lower, upper = (space.from_host(end) for end in _inwards(lower, upper, space))
+        box = cls(lower, upper)
         return None if box.is_free_of_bounds else box
 
     @property

@@ -17,8 +17,8 @@ from scipy.optimize import (
 )
 
 from qnsolve import checks, methods
-from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
 from qnsolve.bounds import Box
+from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
 from qnsolve.methods import TABLE, hybrid_tr
 from qnsolve.result import Status
 
