@@ -68,7 +68,7 @@ def test_bounds_of_another_library_or_dtype_are_named():
     with pytest.raises(TypeError, match=r"with dtype .*float64, as x0 is, .* got Array"):
         Box.of(Box(narrow, 2.0), space)
     elsewhere = strict.asarray([0.0, 1.0], device=strict.Device("device1"))
-    with pytest.raises(ValueError, match="bounds are on .*device1"):
+    with pytest.raises(ValueError, match=r"bounds are on .*device1"):
         Box.of(Box(elsewhere, 2.0), space)
 
 

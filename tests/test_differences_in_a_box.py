@@ -106,7 +106,7 @@ def test_as_exact_at_a_bound_as_elsewhere(jac, side):
 def test_a_wide_box_changes_no_bit(jac):
     x = np.array([0.7, -1.1, 0.0, 1e-9])
     alone = Objective(Seen(), x, jac=jac)
-    f, g = alone(alone.x0)
+    _, g = alone(alone.x0)
     if jac == "2-point":
         assert np.array_equal(gradient(Seen(), x, -10.0, 10.0, jac), g)
     else:  # the parts of the two quotients are those of the rounded steps
