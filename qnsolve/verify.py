@@ -222,11 +222,14 @@ def check_bounded_minimum(
         lam = xp.where(held, g, zero)
     else:
         lam = objective.flat(multipliers, "multipliers")
+    # P(x - g) - x, with the digits of g that x - g would lose.
+    to_lower, to_upper = box.lower - point, box.upper - point
+    moved = xp.where(-g < to_lower, to_lower, xp.where(-g > to_upper, to_upper, -g))
     wrong = (low & ~high & (lam < 0.0)) | (high & ~low & (lam > 0.0))
-    size, slack = xp.abs(lam), xp.where(lam > 0.0, point - box.lower, box.upper - point)
+    size, slack = xp.abs(lam), xp.where(lam > 0.0, -to_lower, to_upper)
     return BoundedMinimumCheck(
         infeasibility=space.norm_inf(given - point),
-        stationarity=space.norm_inf(box.project(point - g) - point),
+        stationarity=space.norm_inf(moved),
         lagrangian=space.norm_inf(g - lam),
         sign=space.norm_inf(xp.where(wrong, lam, zero)),
         complementarity=space.norm_inf(xp.where(size < slack, size, slack)),

@@ -73,6 +73,13 @@ def test_degenerate_is_on_a_bound_without_a_multiplier():
     assert (check.stationarity, check.lagrangian) == (1.0, 1.0)
 
 
+def test_a_small_gradient_far_from_the_origin_is_no_zero():
+    def fun(x):
+        return 1e-9 * (x[0] - x[1]), np.array([1e-9, -1e-9])
+
+    assert check_bounded_minimum(fun, np.array([1e9, 1e9]), Bounds(0.0, 2e9)).worst == 1e-9
+
+
 def test_without_bounds_it_is_the_gradient():
     for bounds in (None, Bounds()):
         check = check_bounded_minimum(bowl, np.zeros(4), bounds)

@@ -47,7 +47,7 @@ class Objective:
     def slope(self, x: np.ndarray, g: np.ndarray) -> float:
         """Return ||g||_inf, in a box ||P(x - g) - x||_inf: what the tests are about."""
         if self.box is not None:
-            g = x - np.clip(x - g, *self.box)
+            g = np.clip(-g, self.box[0] - x, self.box[1] - x)
         return float(np.abs(g).max())
 
     def holds(self, x: np.ndarray) -> bool:
