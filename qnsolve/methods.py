@@ -69,7 +69,19 @@ def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) ->
 def bounded_model(
     build: MatrixFactory, options: ModelOptions, metric: Metric, box: Box
 ) -> BoundedModel:
-    """Return the model with a limited-memory matrix whose steps stay in a box."""
+    """Return the model with a limited-memory matrix whose steps stay in a box.
+
+    Raises
+    ------
+    ValueError
+        If an option asks for what has no meaning there, or is not known to.
+    """
+    wrong = {"matrix": options.matrix, "first_step": options.first_step}
+    if options.norm not in ("l2", "shape"):
+        wrong["norm"] = options.norm
+    given = [name for name, value in wrong.items() if value is not None]
+    if given:
+        raise ValueError(f"with bounds the option {given[0]} is not supported; leave it out")
     return BoundedModel(partial(build, metric.space, options), metric, box)
 
 
@@ -153,12 +165,18 @@ TABLE = {
     ),
     "lsr1-tr": Method(
         TrustRegionOptions,
-        Parts(partial(secant_model, build_lsr1), partial(radius, interpolated_radius)),
+        Parts(
+            partial(secant_model, build_lsr1),
+            partial(radius, interpolated_radius),
+            bounded=partial(bounded_model, build_lsr1),
+        ),
         "the limited-memory SR1 trust-region method",
     ),
     "lsr1-arc": Method(
         CubicOptions,
-        Parts(partial(secant_model, build_lsr1), weight),
+        Parts(
+            partial(secant_model, build_lsr1), weight, bounded=partial(bounded_model, build_lsr1)
+        ),
         "adaptive cubic regularisation with the limited-memory SR1 matrix",
     ),
     "lsr1-ls": Method(

@@ -14,7 +14,7 @@ import numpy as np
 from qnsolve.arrays import Array, VectorSpace, new_space, space_of, to_host
 from qnsolve.arrays.user import floating_vector
 from qnsolve.checks import REAL, integer
-from qnsolve.quasi_newton.faces import Basis, Face, on_face
+from qnsolve.quasi_newton.faces import Basis, FreeRows, on_face
 from qnsolve.quasi_newton.pairs import PairMemory, PairProducts, RowMemory, SeenPair
 from qnsolve.quasi_newton.scaling import (
     MAX_WINDOW,
@@ -334,18 +334,20 @@ class CompactMatrix(Stateful):
         spectrum = self.spectrum()
         return spectrum.coefficients, spectrum.eigenvalues - self._gamma
 
-    def on_face(self, face: Face) -> PartialSpectrum:
+    def on_face(self, free: Array, size: int, rows: FreeRows) -> PartialSpectrum:
         """Return the matrix on a face: here its rows and columns that belong to free variables.
 
         Parameters
         ----------
-        face : Face
-            Of the rows of :attr:`pairs`.
+        free : array of bool, shape (n,)
+        size : int
+            How many they are.
+        rows : FreeRows
+            The rows of :attr:`pairs` on faces, where a matrix needs them.
         """
         spectrum = self.spectrum(FAST)
         everywhere = self.space.zeros(self.space.length) == 0.0
-        whole = Basis.face(spectrum, everywhere)
-        return on_face(spectrum, whole.within(face.free, face.space.size))
+        return on_face(spectrum, Basis.face(spectrum, everywhere).within(free, size))
 
     def _diagonalise(self, orthogonality: float) -> PartialSpectrum:
         raise NotImplementedError

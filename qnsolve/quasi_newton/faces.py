@@ -7,11 +7,16 @@ others, and zero where they are not free.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from qnsolve.arrays import Array
+from qnsolve.arrays import Array, Request
 from qnsolve.quasi_newton.on_basis import spectrum_of_update
+from qnsolve.quasi_newton.pairs import PairMemory
 from qnsolve.quasi_newton.spectrum import FAST, Columns, PartialSpectrum, Rows, Subspace
+from qnsolve.state import Saved, Stateful
 
 
 class Face:
@@ -81,6 +86,72 @@ class Face:
             return Face(self.base, free, size, gram, lengths_of(gram))
         gram = self.gram - self.base.gram_of_columns(space.entries(self.free & ~free))
         return Face(self.base, free, size, gram, self.lengths)
+
+
+class FreeRows(Stateful):
+    """The face of the variables that are free, and G_F, kept while they and the pairs change.
+
+    A variable that becomes free, or no longer is, adds or subtracts w w', w its column of W; a new
+    pair costs one product of W with each of its rows.  Made anew where that is cheaper, and after n
+    changes, for each leaves its rounding error.
+    """
+
+    _free: Saved[Any]
+    _gram: Saved[Any]
+    _lengths: Saved[Any]
+    _changes: Saved[int]
+
+    def __init__(self) -> None:
+        self._version = -1
+        self.forget()
+
+    def forget(self) -> None:
+        """Have the next face made anew."""
+        self._free = self._gram = self._lengths = None
+        self._changes = 0
+
+    def face(self, pairs: PairMemory, free: Array, size: int) -> Face:
+        """Return the rows of the pairs on `size` free variables."""
+        space = pairs.space
+        least = min(size, space.size - size)
+        changes = space.size
+        if self._free is not None and self._version == pairs.version:
+            more, fewer = free & ~self._free, self._free & ~free
+            changes = space.count(more | fewer)
+        if self._changes + changes > space.size or changes > least + 1:
+            everywhere = space.zeros(space.length) == 0.0
+            whole = Face(pairs, everywhere, space.size, pairs.gram, lengths_of(pairs.gram))
+            face = whole.within(free, size)
+            self._gram, self._lengths, self._changes = face.gram, face.lengths, 0
+        elif changes:
+            self._gram = self._gram + pairs.gram_of_columns(space.entries(more))
+            self._lengths = np.maximum(self._lengths, lengths_of(self._gram))
+            self._gram = self._gram - pairs.gram_of_columns(space.entries(fewer))
+            self._changes += changes
+        self._free, self._version = free, pairs.version
+        return Face(pairs, free, size, self._gram, self._lengths)
+
+    def stored(self, pairs: PairMemory, s: Array, y: Array) -> None:
+        """Take in a pair that has just been stored."""
+        if self._free is None or self._version != pairs.version - 1:
+            self.forget()
+            return
+        xp, space, row = pairs.space.xp, pairs.space, int(pairs.s_rows[-1])
+        parts = [xp.where(self._free, v, xp.zeros_like(v)) for v in (s, y)]
+        products = space.reduce(Request(rows=pairs.rows, with_rows=parts)).products
+        size, old = len(products[0]), len(self._gram)
+        gram, lengths = np.zeros((size, size)), np.zeros(size)
+        gram[:old, :old], lengths[:old] = self._gram, self._lengths
+        for i, column in enumerate(products):
+            gram[row + i] = gram[:, row + i] = column
+            lengths[row + i] = math.sqrt(max(0.0, column[row + i]))
+        self._gram, self._lengths, self._version = gram, lengths, pairs.version
+
+    def belongs_to(self, pairs: PairMemory) -> None:
+        """Say that the state, which has been restored, is that of these pairs."""
+        self._version = pairs.version
+        if self._free is not None:
+            self._free = self._free != 0  # truth values come back from a file as numbers
 
 
 class Basis:

@@ -20,14 +20,13 @@ from qnsolve.arrays import Array, to_host
 from qnsolve.checks import integer, one_of
 from qnsolve.quasi_newton.base import CompactMatrix, space_like
 from qnsolve.quasi_newton.eigen import eigh
-from qnsolve.quasi_newton.faces import Face
+from qnsolve.quasi_newton.faces import Face, FreeRows
 from qnsolve.quasi_newton.lbfgs import columns_of_pairs
 from qnsolve.quasi_newton.on_basis import Diagonalise, SpectrumOnBasis, WholeSpace, cholesky
 from qnsolve.quasi_newton.scaling import RULES, GammaRule
 from qnsolve.quasi_newton.spectrum import (
     FAST,
     Columns,
-    FixedRows,
     PartialSpectrum,
     Subspace,
     orthonormal_basis,
@@ -204,7 +203,7 @@ class HybridLSR1(CompactMatrix):
         s_norms = self.pairs.blocks().s_norms
         return self._on_basis(basis, R[:, :k] / s_norms, R[:, k:] / s_norms, self._regime)
 
-    def on_face(self, face: Face) -> PartialSpectrum:
+    def on_face(self, free: Array, size: int, rows: FreeRows) -> PartialSpectrum:
         r"""Return the matrix that the pairs make on the free variables F alone.
 
         With A the others, the pairs there are
@@ -220,24 +219,25 @@ class HybridLSR1(CompactMatrix):
         :math:`e_y - K (G - G_F) e_s`: nothing of length n is touched beyond :math:`G_F`.
         """
         gamma, k, gram = self._gamma, self.n_pairs, self.pairs.gram
-        size = face.space.size
+        B = self.spectrum(FAST)
         if size == self.n:
-            return self.spectrum(FAST)
+            return B
+        if isinstance(B, SpectrumOnBasis) and isinstance(B.basis, WholeSpace):
+            return self._on_few(free, size)
+        face = rows.face(self.pairs, free, size)
         nothing = PartialSpectrum(gamma, np.empty(0), face, np.zeros((len(gram), 0)))
         if not k or not size:
             return nothing
-        B, rows = self.spectrum(FAST), self.pairs.s_rows
-        if isinstance(B, SpectrumOnBasis) and isinstance(B.basis, WholeSpace):
-            return self._on_few(face)
+        i = self.pairs.s_rows
         K = (B.coefficients * (B.eigenvalues - gamma)) @ B.coefficients.T
-        held = gram[:, rows] - face.gram[:, rows]
-        squares = held[rows, np.arange(k)]
-        held[:, squares <= HELD * gram[rows, rows]] = 0.0
+        held = gram[:, i] - face.gram[:, i]
+        squares = held[i, np.arange(k)]
+        held[:, squares <= HELD * gram[i, i]] = 0.0
         E = self.pairs.selection().copy()
         E[:, k:] -= K @ held
-        s_norms = np.sqrt(np.maximum(face.gram[rows, rows], 0.0))
+        s_norms = np.sqrt(np.maximum(face.gram[i, i], 0.0))
         scale = np.abs(E).T @ face.lengths
-        left = s_norms > MOVED * np.sqrt(gram[rows, rows])
+        left = s_norms > MOVED * np.sqrt(gram[i, i])
         left &= (scale[:k] > 0.0) & (scale[k:] > 0.0)
         if not left.any():
             return nothing
@@ -247,30 +247,22 @@ class HybridLSR1(CompactMatrix):
         basis = Subspace(face, C, FAST)
         return self._on_basis(basis, R[:, :k] / s_norms, R[:, k:] / s_norms, regime_of(size))
 
-    def _on_few(self, face: Face) -> PartialSpectrum:
+    def _on_few(self, free: Array, size: int) -> PartialSpectrum:
         """Return the same where all of R^n is so small that its unit vectors are the basis."""
-        space, gamma, k, n = self.space, self._gamma, self.n_pairs, self.n
-        whole, pairs = self.spectrum(FAST), self.pairs.columns()
-        free = to_host(face.free) != 0
+        gamma, k, n = self._gamma, self.n_pairs, self.n
+        whole, pairs, F = self.spectrum(FAST), self.pairs.columns(), to_host(free) != 0
         V = whole.coefficients
         B = gamma * np.eye(n) + (V * (whole.eigenvalues - gamma)) @ V.T
-        S, Y = pairs[:, :k], pairs[:, k:]
-        S_free, Y_free = S[free], Y[free] - B[np.ix_(free, ~free)] @ S[~free]
-        s_norms = np.sqrt(np.einsum("ij,ij->j", S_free, S_free))
+        S, Y = pairs[F, :k], pairs[F, k:] - B[np.ix_(F, ~F)] @ pairs[~F, :k]
+        s_norms = np.sqrt(np.einsum("ij,ij->j", S, S))
         left = s_norms > MOVED * self.pairs.blocks().s_norms
-        identity = np.eye(n)
-        units = Face(
-            FixedRows(space, space.from_host(identity)),
-            face.free,
-            face.space.size,
-            np.diag(free.astype(float)),
-            free.astype(float),
-        )
-        basis = Subspace(units, identity[:, free], FAST)
+        one = F.astype(float)
+        units = Face(whole.rows, free, size, np.diag(one), one)
         if not left.any():
             return PartialSpectrum(gamma, np.empty(0), units, np.zeros((n, 0)))
-        S_free, Y_free = S_free[:, left] / s_norms[left], Y_free[:, left] / s_norms[left]
-        return self._on_basis(basis, S_free, Y_free, regime_of(face.space.size))
+        basis = Subspace(units, np.eye(n)[:, F], FAST)
+        S, Y = S[:, left] / s_norms[left], Y[:, left] / s_norms[left]
+        return self._on_basis(basis, S, Y, regime_of(size))
 
     def _propose(self, blocks: Any, size: int) -> float:
         rule = RULES[regime_of(size).gamma] if self._by_regime else self._rule

@@ -18,7 +18,7 @@ from qnsolve.arrays import Array, Request
 from qnsolve.arrays.libraries import namespace_of
 from qnsolve.bounds import Box
 from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus
-from qnsolve.quasi_newton.faces import Face, lengths_of
+from qnsolve.quasi_newton.faces import FreeRows
 from qnsolve.quasi_newton.pairs import SeenPair
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
@@ -36,6 +36,13 @@ def free_variables(box: Box, x: Array, g: Array) -> Array:
     """Return where a variable may move from `x` in the direction in which f falls."""
     low, high = x <= box.lower, x >= box.upper
     return ~((low & high) | (low & (g >= 0.0)) | (high & (g <= 0.0)))
+
+
+def way_of_projection(box: Box, x: Array, g: Array) -> Array:
+    """Return P(x - g) - x, with all digits of g where it is small beside x."""
+    low, high = box.lower - x, box.upper - x
+    where = namespace_of(x).where
+    return where(-g < low, low, where(-g > high, high, -g))
 
 
 class BoxEnd(End):
@@ -79,7 +86,7 @@ class BoxEnd(End):
         """Return the inner products that are asked for together with f and `g`."""
         wanted, box, x = super().request(g), self._box, self.x
         self.free = free_variables(box, x, g)
-        self._moved = moved = box.project(x - g) - x
+        self._moved = moved = way_of_projection(box, x, g)
         self._free_g = free_g = masked(self.free, g)
         dots = (*wanted.dots[:-1], (moved, moved), (free_g, free_g), wanted.dots[-1])
         return Request(dots, wanted.rows, wanted.with_rows, (moved,))
@@ -112,6 +119,7 @@ class BoundedModel(SecantModel):
     """
 
     _free_norm: Saved[float]
+    _rows: Saved[FreeRows]
 
     def __init__(
         self, build: Callable[[float], CompactMatrix], metric: Metric, box: Box
@@ -119,6 +127,7 @@ class BoundedModel(SecantModel):
         super().__init__(build, metric)
         self._box, self._free_norm = box, math.nan
         self._free: Any = None
+        self._rows = FreeRows()
 
     @property
     def free_norm(self) -> float:
@@ -152,6 +161,7 @@ class BoundedModel(SecantModel):
             self.matrix = self._build(gamma)
         else:
             self.matrix.reset(gamma)
+            self._rows.forget()
         self._tracked = TrackedGradient.of(self.gradient, self.matrix.pairs)
 
     def minimise(self, reach: Reach, x: Array) -> Asking[SubproblemResult | BoxedStep]:
@@ -166,19 +176,13 @@ class BoundedModel(SecantModel):
         size = space.count(free)
         lower, upper = box.lower - x, box.upper - x
         if size == space.size:
+            self._rows.forget()
             spectrum, products = self.matrix.spectrum(FAST), self._tracked.products
             known = products if spectrum.rows is pairs else None
             return BoxedModel(g, spectrum, lower, upper, free, products=known, norm=self.free_norm)
         lower, upper = masked(free, lower), masked(free, upper)
-        spectrum = self.matrix.on_face(self._face(free, size))
+        spectrum = self.matrix.on_face(free, size, self._rows)
         return BoxedModel(masked(free, g), spectrum, lower, upper, free, norm=self.free_norm)
-
-    def _face(self, free: Array, size: int) -> Face:
-        """Return the rows of the pairs on the free variables."""
-        space, pairs = self.space, self.matrix.pairs
-        everywhere = space.zeros(space.length) == 0.0
-        whole = Face(pairs, everywhere, space.size, pairs.gram, lengths_of(pairs.gram))
-        return whole.within(free, size)
 
     def reached(self, x: Array, trial: Any) -> Array | None:
         """Return the end of a trial step from `x`, in the box, exactly on a bound it has met."""
@@ -216,7 +220,14 @@ class BoundedModel(SecantModel):
         change = end.change
         assert isinstance(end, BoxEnd)
         seen = self._seen(end.free if move else self._free, change.s, change.y)
-        return self.matrix.update(change.s, change.y, products=change.pair, seen=seen)
+        status = self.matrix.update(change.s, change.y, products=change.pair, seen=seen)
+        if status.stored:
+            self._rows.stored(self.matrix.pairs, change.s, change.y)
+        return status
+
+    def restored(self) -> None:
+        super().restored()
+        self._rows.belongs_to(self.matrix.pairs)
 
     @np.errstate(over="ignore", invalid="ignore")
     def _seen(self, free: Array, s: Array, y: Array) -> SeenPair | None:
