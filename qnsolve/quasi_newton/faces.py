@@ -114,7 +114,7 @@ class FreeRows(Stateful):
         """Return the rows of the pairs on `size` free variables."""
         space = pairs.space
         least = min(size, space.size - size)
-        changes = space.size
+        changes = space.size + 1  # more than there can be: made anew
         if self._free is not None and self._version == pairs.version:
             more, fewer = free & ~self._free, self._free & ~free
             changes = space.count(more | fewer)

@@ -164,7 +164,7 @@ class BoxedModel:
         """Return the model at a step, what a weight adds to it included."""
         added = 0.0
         if isinstance(term, Regularisation):
-            added = term.weight / term.power * point.square ** (0.5 * term.power)
+            added = term.weight / term.power * np.float64(point.square) ** (0.5 * term.power)
         return point.slope + 0.5 * self.curvature(point) + added
 
     # -- minimisation ------------------------------------------------------------------------------
