@@ -5,9 +5,10 @@ A run is made from its seed alone::
     python -m benchmarks.fuzz --runs 100000          # seeds 0 to 99,999, and a table
     python -m benchmarks.fuzz --first 4711 --runs 1  # one of them again
     python -m benchmarks.fuzz --presets              # published methods in place of random options
+    python -m benchmarks.fuzz --bounds               # in random boxes
 
-Checked of each: what is raised is the user's own; no iteration begins after maxfev, and none takes
-more evaluations than it may; x, fun and jac of the result belong together, are finite where they
+Checked of each: what is raised is the user's own; no evaluation is outside of the box; no iteration
+begins after maxfev, and none takes more evaluations than it may; x, fun and jac of the result belong together, are finite where they
 can be, and fun is not above the lowest value accepted before; success comes with a gradient within
 gtol; the status is in the table, and its message begins the result's.  Warnings count as failures.
 """
@@ -27,11 +28,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.optimize import Bounds
 
 import qnsolve
 from qnsolve import Status, presets
 from qnsolve.interface import METHODS
 from qnsolve.krylov.steihaug import PRODUCTS
+from qnsolve.methods import TABLE
 from qnsolve.published import first_steps
 from qnsolve.solvers.along_step import ROUNDING_ACCEPT
 from qnsolve.solvers.wolfe import MAX_TRIALS
@@ -171,9 +174,13 @@ class Faulty:
     returned: list[tuple[bytes, float, np.ndarray]] = field(default_factory=list)
     raised: BaseException | None = None
     lost: bool = False
+    box: Bounds | None = None
+    outside: int = 0
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         self.lost |= not np.isfinite(x).all()
+        if self.box is not None:
+            self.outside += not ((self.box.lb <= x) & (x <= self.box.ub)).all()
         with np.errstate(all="ignore"):
             f, g = self.fun(x.astype(np.float64))
             if FAULTS[self.kind] is not None and self.when(len(self.returned), x):
@@ -224,6 +231,31 @@ def with_preset(case: Case, seed: int) -> Case:
     limits = ("maxfev", "maxiter", "gtol")
     kept = {name: case.options[name] for name in limits if name in case.options}
     return dataclasses.replace(case, method=preset.method, options={**preset, **kept})
+
+
+def in_a_box(case: Case, seed: int) -> Case:
+    """Return the run in a box, which the start may be a corner of, or outside of."""
+    rng, n = np.random.default_rng([seed, 2]), case.x0.size
+    dtype, size = case.x0.dtype, np.abs(case.x0).max() or 1.0
+    with np.errstate(over="ignore", under="ignore"):
+        near = (case.x0 - size * 10.0 ** rng.uniform(-6, 2, n)).astype(dtype)
+        far = (case.x0 + size * 10.0 ** rng.uniform(-6, 2, n)).astype(dtype)
+        one_ulp = np.nextafter(case.x0, dtype.type(np.inf))
+    lower = np.choose(rng.integers(4, size=n), [near, case.x0, np.full(n, -np.inf), near])
+    upper = np.choose(rng.integers(4, size=n), [far, case.x0, np.full(n, np.inf), far])
+    kind = rng.choice(["plain", "fixed", "ulp", "away"], size=n, p=[0.7, 0.1, 0.1, 0.1])
+    lower = np.where(np.isin(kind, ["fixed", "ulp"]), case.x0, lower)
+    upper = np.where(kind == "fixed", case.x0, np.where(kind == "ulp", one_ulp, upper))
+    lower = np.where((kind == "away") & np.isfinite(far), far, lower)  # the start is outside
+    upper = np.maximum(lower, upper)
+    box = Bounds(lower.astype(np.float64), upper.astype(np.float64))
+    methods = [name for name, method in TABLE.items() if method.takes_bounds]
+    method = case.method if case.method in methods else str(rng.choice(methods))
+    options = case.options if method == case.method else options_of(rng, method)
+    unsupported = ("norm", "matrix", "first_step")
+    options = {name: value for name, value in options.items() if name not in unsupported}
+    objective = dataclasses.replace(case.objective, box=box)
+    return dataclasses.replace(case, method=method, options=options, objective=objective)
 
 
 def moments(rng: np.random.Generator) -> Callable[[int, np.ndarray], bool]:
@@ -280,10 +312,14 @@ def options_of(rng: np.random.Generator, method: str) -> dict[str, Any]:
     return options
 
 
+def evaluations_of_a_gradient(case: Case) -> int:
+    """Return how many evaluations of fun a gradient takes at most, beside that at its point."""
+    return {"2-point": 1, "3-point": 2}.get(case.jac, 0) * case.x0.size
+
+
 def evaluations_of_an_iteration(case: Case) -> int:
     """Return how many evaluations of fun an iteration may take at most."""
-    n = case.x0.size
-    gradient = {"2-point": n, "3-point": 2 * n}.get(case.jac, 0)
+    n, gradient = case.x0.size, evaluations_of_a_gradient(case)
     trials = MAX_TRIALS if case.method == "lsr1-ls" else 1
     if case.options.get("first_step") is not None:
         trials = first_steps.MAX_TRIALS
@@ -339,6 +375,7 @@ def run(case: Case) -> Any:
             case.x0,
             jac=jac,
             method=case.method,
+            bounds=objective.box,
             callback=callback,
             options=case.options,
         )
@@ -347,10 +384,12 @@ def run(case: Case) -> Any:
         return error
     expect(objective.raised is None, "an exception of the user comes through")
     expect(not objective.lost, "fun is called at finite points only")
+    expect(not objective.outside, "fun is called in the box only")
     # 1. Budget.
     expect(result.nfev == len(objective.returned), "nfev is the number of evaluations")
     most = evaluations_of_an_iteration(case)
-    starts = [1 + (most - 1 if case.jac in ("2-point", "3-point") else 0), *counts]
+    # At the start steps of differences may be lengthened.
+    starts = [1 + 2 * evaluations_of_a_gradient(case), *counts]
     expect(all(count < maxfev for count in counts[:-1]), "no iteration begins after maxfev")
     ends = [*counts, result.nfev]
     expect(
@@ -364,7 +403,7 @@ def run(case: Case) -> Any:
     if case.jac == "together" and result.status != Status.UNBOUNDED:
         expect(any(same(g, result.jac) for f, g in at_x), "jac is the gradient at x")
     if result.status == Status.NON_FINITE_START:
-        expect(result.nit == 0 and (result.x == case.x0).all(), "a bad start is returned")
+        expect(result.nit == 0 and (result.x == start_of(case)).all(), "a bad start is returned")
     elif result.status != Status.UNBOUNDED:
         expect(math.isfinite(result.fun) and bool(np.isfinite(result.jac).all()), "all is finite")
         lowest = min([objective.returned[0][1], *values])
@@ -380,8 +419,24 @@ def run(case: Case) -> Any:
     if status is Status.GTOL:
         eps = float(np.finfo(case.x0.dtype).eps)
         gtol = case.options.get("gtol", max(1e-5, eps ** (1 / 3)) if eps > 1e-10 else 1e-5)
-        expect(bool(np.abs(result.jac).max() <= gtol), "success has a gradient within gtol")
+        expect(slope_at(case, result) <= gtol, "success has a gradient within gtol")
     return result
+
+
+def start_of(case: Case) -> np.ndarray:
+    """Return x0, projected on the box."""
+    box = case.objective.box
+    return case.x0 if box is None else np.clip(case.x0, box.lb, box.ub).astype(case.x0.dtype)
+
+
+def slope_at(case: Case, result: Any) -> float:
+    """Return the largest entry of the gradient, in a box of P(x - g) - x."""
+    box, moved = case.objective.box, -result.jac
+    if box is not None:
+        lower, upper = box.lb.astype(result.x.dtype), box.ub.astype(result.x.dtype)
+        with np.errstate(over="ignore"):
+            moved = np.clip(moved, lower - result.x, upper - result.x)
+    return float(np.abs(moved).max())
 
 
 def same(a: Any, b: Any) -> bool:
@@ -396,9 +451,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--presets", action="store_true", help="published methods in turn")
+    parser.add_argument("--bounds", action="store_true", help="in random boxes")
     parser.add_argument("--traceback", action="store_true", help="of each failure")
     args = parser.parse_args()
     warnings.simplefilter("error")
+    # Said of what the cases are: starts outside of their boxes, values that a fault has made equal.
+    for words in ("x0 is outside of the bounds", "fun does not change at all"):
+        warnings.filterwarnings("ignore", words, RuntimeWarning)
     signal.signal(signal.SIGALRM, hang)
     ends: dict[str, collections.Counter] = {kind: collections.Counter() for kind in FAULTS}
     faults: collections.Counter = collections.Counter()
@@ -406,6 +465,7 @@ def main() -> None:
     failures, started = [], time.monotonic()
     for seed in range(args.first, args.first + args.runs):
         case = with_preset(case_of(seed), seed) if args.presets else case_of(seed)
+        case = in_a_box(case, seed) if args.bounds else case
         kind = case.objective.kind
         signal.setitimer(signal.ITIMER_REAL, HANG)
         try:
@@ -426,7 +486,7 @@ def main() -> None:
         methods[case.method] += 1
         faults[kind] += case.objective.faults
         if args.runs == 1:
-            print(case.method, case.jac, case.x0, case.options, kind)
+            print(case.method, case.jac, case.x0, case.options, kind, case.objective.box)
             print(result if end != "FAILURE" else "")
     report(ends, faults)
     seconds = time.monotonic() - started

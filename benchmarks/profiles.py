@@ -1,12 +1,14 @@
 """Performance and data profiles over a list of CUTEst problems (S2MPJ translation).
 
-    python -m benchmarks.profiles [--problems FILE] [--half a|b|all] [--name REGEX]
+    python -m benchmarks.profiles [--bounds] [--problems FILE] [--half a|b|all] [--name REGEX]
         [--min-n N] [--max-n N] [--solvers SOLVER ...] [--jobs N] [--markdown] [--figure FILE]
 
 A solver is named package:method or package:method:option=value,..., such as
-qnsolve:lsr1-tr:memory=20 or scipy:L-BFGS-B:maxcor=20.  Runs are kept in a file of JSON lines by
-problem, n, solver with options, and budget; only missing ones are made.  Each run is a process of
-its own, with a budget of evaluations and a limit of processor time, enforced from outside.
+qnsolve:lsr1-tr:memory=20 or scipy:L-BFGS-B:maxcor=20.  With --bounds the problems are those of
+bounds-open.csv: with bounds of their own, or in the random boxes of bounds-open-boxes.json.  Runs
+are kept in a file of JSON lines by problem, n, solver with options, and budget; only missing ones
+are made.  Each run is a process of its own, with a budget of evaluations and a limit of processor
+time, enforced from outside.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ for _name in ("OMP_CANCELLATION", "OMP_PROC_BIND"):
     os.environ.setdefault(_name, "TRUE")
 
 from benchmarks.profiling import (  # noqa: E402
+    BOUNDED_CONTENDERS,
     DEFAULT_CONTENDERS,
     REFERENCE,
     TEST_TEXT,
@@ -47,10 +51,16 @@ from benchmarks.profiling import (  # noqa: E402
     profiles,
     report,
 )
-from benchmarks.profiling.cutest import GET_CUTEST, cutest, have_cutest  # noqa: E402
+from benchmarks.profiling.cutest import (  # noqa: E402
+    GET_CUTEST,
+    cutest,
+    cutest_in_a_box,
+    have_cutest,
+)
 from benchmarks.profiling.problem_sets import half_of, read_list  # noqa: E402
 
 HERE = Path(__file__).parent
+BOXES = HERE / "bounds-open-boxes.json"
 # A run is killed after so many times its processor time, and so many seconds more, of wall time.
 PATIENCE, GRACE = 5.0, 2.0
 Key = tuple[str, int, str, int]
@@ -210,7 +220,8 @@ def present(contenders: Sequence[Contender]) -> list[Contender]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problems", type=Path, default=HERE / "problems-open.csv")
+    parser.add_argument("--bounds", action="store_true", help="problems with bounds")
+    parser.add_argument("--problems", type=Path, metavar="FILE", help="names and sizes")
     parser.add_argument("--half", choices=("a", "b", "all"), default="all")
     parser.add_argument("--name", default="", metavar="REGEX", help="names that contain it")
     parser.add_argument("--min-n", type=int, default=1)
@@ -222,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=60.0, help="processor time of a run (%(default)g)"
     )
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--cache", type=Path, default=HERE / "results" / "profiles.jsonl")
+    parser.add_argument("--cache", type=Path, metavar="FILE", help="where runs are kept")
     parser.add_argument(
         "--refresh",
         action="append",
@@ -242,9 +253,16 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     parser = _parser()
     args = parser.parse_args()
+    problems, cache = ("bounds", "bounds") if args.bounds else ("problems", "profiles")
+    args.problems = args.problems or HERE / f"{problems}-open.csv"
+    args.cache = args.cache or HERE / "results" / f"{cache}.jsonl"
+    load = cutest
+    if args.bounds:
+        load = partial(cutest_in_a_box, boxes=json.loads(BOXES.read_text()))
     if not have_cutest():
         parser.error(f"the CUTEst problems are needed: {GET_CUTEST}")
-    contenders = args.solvers or [parse_contender(text) for text in DEFAULT_CONTENDERS]
+    defaults = BOUNDED_CONTENDERS if args.bounds else DEFAULT_CONTENDERS
+    contenders = args.solvers or [parse_contender(text) for text in defaults]
     contenders = list(dict.fromkeys([args.reference, *contenders]))
     contenders = present(contenders)
     if args.reference not in contenders:
@@ -264,7 +282,7 @@ def main() -> int:
                 tasks.append((name, n, contender))
             else:
                 found[key] = run
-    for i, run in enumerate(campaign(tasks, args.jobs, args.budget, args.seconds), 1):
+    for i, run in enumerate(campaign(tasks, args.jobs, args.budget, args.seconds, load), 1):
         cache.add(run)
         found[key_of(run)] = run
         if not args.quiet:

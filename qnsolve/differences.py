@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from qnsolve.bounds import Box
 from qnsolve.state import Saved, Stateful
 
 DIFFERENCE_ORDERS = {"2-point": 1, "3-point": 2}
@@ -39,11 +40,16 @@ class Differences(Stateful):
     the start, at which f shows whether it will do: where f changes by less than rounding asks for,
     or :math:`x_i` is 0, :math:`t_i` is larger, up to 1.
 
+    In a box a step turns round where it would leave, and is shortened where it fits on neither
+    side; a central difference becomes one of second order on the side with more room.  Variables
+    that the box fixes get no difference; their component is 0.
+
     Parameters
     ----------
     scheme : {"2-point", "3-point"}
     x0 : ndarray, shape (n,)
-        Start point.
+        Start point, in the box.
+    box : Box, optional
 
     Attributes
     ----------
@@ -64,8 +70,9 @@ class Differences(Stateful):
     _typical: Saved[np.ndarray]
     _known: Saved[bool]
 
-    def __init__(self, scheme: str, x0: np.ndarray) -> None:
+    def __init__(self, scheme: str, x0: np.ndarray, box: Box | None = None) -> None:
         self._order = DIFFERENCE_ORDERS[scheme]
+        self._box = box
         self.absolute: np.ndarray | None = None
         self.relative: np.ndarray | None = None
         size = np.abs(x0).astype(np.float64)
@@ -81,13 +88,16 @@ class Differences(Stateful):
         if not self._known:
             self._known = True
             self._lengthen(x, f, values, eps, changes, made)
-            if math.isfinite(f) and not changes.any():
-                self._warn(float(np.abs(made).max()))
+            longest = np.abs(made).max(axis=0)
+            # Of steps that the box has cut short nothing follows.
+            whole = (longest > 0.0) & (longest >= np.abs(steps) / 2)
+            if math.isfinite(f) and whole.any() and not changes.any():
+                self._warn(float(longest.max()))
         with np.errstate(over="ignore", invalid="ignore"):
-            # Half of each before the sum, which then has the range of its terms.
+            # The part of each before the sum, which then has the range of its terms.
             g = np.zeros(x.shape)
-            for change, h in zip(changes, made, strict=True):
-                g += change / h / len(changes)
+            for change, h, part in zip(changes, made, self._parts(made), strict=True):
+                g += change / np.where(h == 0.0, 1.0, h) * part
             return g
 
     def relative_error(self, eps: float) -> float:
@@ -99,9 +109,14 @@ class Differences(Stateful):
 
     def least_step(self, eps: float) -> float:
         """Return the shortest step, at points no smaller than the start."""
-        if self.absolute is not None:
-            return float(self.absolute.min())
-        return float((self._fraction(eps) * self._typical).min())
+        h = self.absolute
+        if h is None:
+            h = self._fraction(eps) * self._typical
+        if self._box is not None:
+            width = self._box.upper.astype(np.float64) - self._box.lower
+            # On the side with more room is half of it, for as many steps as the order says.
+            h = np.minimum(h, width / (2 * self._order))[width > 0.0]
+        return float(h.min(initial=np.inf))
 
     def _fraction(self, eps: float) -> Any:
         return eps ** (1 / (self._order + 1)) if self.relative is None else self.relative
@@ -119,25 +134,61 @@ class Differences(Stateful):
     def _changes(
         self, x: np.ndarray, f: float, steps: np.ndarray, values: Values, where: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what f changes by and the steps made, forward and backward; NaN elsewhere."""
-        both = (steps, -steps)[: self._order]
-        changes = np.full((self._order, *x.shape), np.nan)
-        made, points, places = np.ones(changes.shape), [], []
-        for k, step in enumerate(both):
-            with np.errstate(over="ignore"):
-                moved = x + step
-            # The step that the rounded x + step really makes, which is the one that fun sees.
-            made[k] = moved.astype(np.float64) - x.astype(np.float64)
-            for i in np.flatnonzero(where & np.isfinite(moved)):
-                point = x.copy()
-                point[i] = moved[i]
-                points.append(point)
-                places.append((k, i))
+        """Return what f changes by and the steps made, one or two for each variable.
+
+        The change is NaN where a step leads nowhere, and 0 where there is none.
+        """
+        ends = self._ends(x, steps)
+        # The steps that the rounded x + step really makes, which are those that fun sees.
+        made = ends.astype(np.float64) - x.astype(np.float64)
+        changes = np.where(made == 0.0, 0.0, np.nan)
+        points, places = [], []
+        for k, i in np.argwhere(where & np.isfinite(ends) & (made != 0.0)):
+            point = x.copy()
+            point[i] = ends[k, i]
+            points.append(point)
+            places.append((k, i))
         found = values(points)
         with np.errstate(over="ignore", invalid="ignore"):
             for place, value in zip(places, found, strict=True):
                 changes[place] = value - np.float64(f)
         return changes, made
+
+    def _ends(self, x: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return what takes the place of each entry of x, once or twice."""
+        box = self._box
+        if box is None:
+            with np.errstate(over="ignore"):
+                return np.array([x + steps, x - steps][: self._order])
+        with np.errstate(over="ignore"):
+            up, down = box.upper - x, x - box.lower
+            longest = np.abs(steps)
+            if self._order == 1:
+                ahead, behind = np.where(steps > 0.0, (up, down), (down, up))
+                turned = (ahead < longest) & (ahead < behind)
+                step = np.minimum(longest, np.maximum(np.where(turned, behind, ahead), 0.0))
+                ends = [x + np.copysign(step, np.where(turned, -steps, steps))]
+            else:
+                least, most = np.minimum(up, down), np.maximum(up, down)
+                far = np.minimum(2 * longest, most)  # of the two steps to one side
+                central = (least > 0.0) & (least >= far / 2)
+                step = np.copysign(np.minimum(longest, least), steps)
+                far = np.where(up >= down, far, -far)
+                ends = [np.where(central, x + step, x + far / 2)]
+                ends += [np.where(central, x - step, x + far)]
+        # x + (upper - x) may be a rounding error beyond it.
+        return np.array([box.project(end) for end in ends])
+
+    def _parts(self, made: np.ndarray) -> np.ndarray:
+        """Return the weights of the difference quotients, for each of the steps made."""
+        if self._box is None or self._order == 1:
+            return np.full(made.shape, 1.0 / self._order)
+        a, b = made
+        # The slope at x of the parabola through the three points; of the line through two of them
+        # where a step is too short for the numbers there.
+        both = (a != 0.0) & (b != 0.0) & (a != b)
+        of_first = np.divide(b, b - a, out=np.where(b == 0.0, 1.0, 0.0), where=both)
+        return np.array([of_first, 1.0 - of_first])
 
     def _lengthen(
         self,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from scipy.optimize import Bounds, OptimizeResult
+from scipy.optimize import OptimizeResult
 
 from qnsolve.arrays import VectorSpace, agreed
 from qnsolve.bounds import Box
@@ -259,15 +258,17 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
     ) -> OptimizeResult:
         method = TABLE[name]
         comm = as_comm(comm)
-        refused = None if method.takes_bounds and comm is None else bounds
-        agreed(comm, lambda: _refuse_restrictions(name, refused, constraints))
+        agreed(comm, lambda: _refuse_constraints(name, constraints))
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space
 
         def arguments() -> tuple[SolverOptions, Hessian | None, Any]:
             inside = options_inside(options, objective.border)
             checked, hessian = method.options.from_user(inside, space.eps), None
-            objective.keep_inside(None if space.sharded else Box.of(bounds, space))
+            box = Box.of(bounds, space, objective.border)
+            if box is not None:
+                _require_bounds(name, space)
+            objective.keep_inside(box)
             objective.take_steps(checked.eps, checked.finite_diff_rel_step, checked.workers)
             if method.uses_hessian:
                 if hess is not None and space.sharded:
@@ -341,29 +342,21 @@ def _print_summary(result: OptimizeResult) -> None:
         print(f"         Products with the Hessian: {result.nhev}")
 
 
-def _refuse_restrictions(method: str, bounds: Any, constraints: Any) -> None:
-    way_out = "use scipy.optimize.minimize(..., method='trust-constr', hess=qnsolve.LSR1Strategy())"
-    if _restricts(bounds):
-        raise ValueError(f"{method} takes no bounds; {way_out}, or transform the variables")
+def _refuse_constraints(method: str, constraints: Any) -> None:
     none_given = isinstance(constraints, Sized) and len(constraints) == 0
     if constraints is not None and not none_given:
-        raise ValueError(f"{method} takes no constraints; {way_out}, or add a penalty to fun")
+        raise ValueError(
+            f"{method} takes no constraints; use scipy.optimize.minimize(..., "
+            "method='trust-constr', hess=qnsolve.LSR1Strategy()), or add a penalty to fun"
+        )
 
 
-def _restricts(bounds: Any) -> bool:
-    """Tell whether `bounds`, in any of SciPy's forms, keep x from going anywhere."""
-    if bounds is None:
-        return False
-    try:
-        if isinstance(bounds, Bounds):
-            low, high = bounds.lb, bounds.ub
-        else:
-            pairs = [(low, high) for low, high in bounds]
-            low = [-np.inf if low is None else low for low, _ in pairs]
-            high = [np.inf if high is None else high for _, high in pairs]
-        return not (np.all(np.isneginf(low)) and np.all(np.isposinf(high)))
-    except (TypeError, ValueError):
-        raise TypeError(
-            "bounds must be a scipy.optimize.Bounds or a sequence of pairs (low, high), one for "
-            f"each variable, got {bounds!r}"
-        ) from None
+def _require_bounds(method: str, space: VectorSpace) -> None:
+    """Refuse bounds where a method, or a home of vectors, has no part for them."""
+    bounded = " or ".join(repr(name) for name, row in TABLE.items() if row.takes_bounds)
+    if not TABLE[method].takes_bounds:
+        raise ValueError(
+            f"{method} takes no bounds; use method {bounded}, or transform the variables"
+        )
+    if space.sharded:
+        raise ValueError("with comm no method takes bounds; transform the variables")

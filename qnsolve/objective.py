@@ -172,9 +172,21 @@ class Objective(Stateful):
             self._map = map_of(workers)
 
     def keep_inside(self, box: Box | None) -> None:
-        """Say that x stays in a box; x0 is projected on it."""
-        if box is not None:
-            self.box, self.x0 = box, box.project(self.x0)
+        """Say in which box x stays; x0 is projected on it, with a warning where it was outside."""
+        self.box = box
+        if box is None:
+            return
+        outside = box.count_outside(self.x0)
+        if outside:
+            warnings.warn(
+                f"x0 is outside of the bounds in {outside} of {self.n} variables; the run starts "
+                "from its projection on the box",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self.x0 = box.project(self.x0)
+        if isinstance(self._jac, str):
+            self._differences = Differences(self._jac, self.x0, box)
 
     def _per_variable(self, step: Any, name: str) -> np.ndarray | None:
         if step is None:

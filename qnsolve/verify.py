@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qnsolve.arrays import Array, new_space
+from qnsolve.bounds import Box
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.solve import checked_problem, in_metric
@@ -109,6 +110,131 @@ def check_grad(fun: Callable[..., Any], x: Any, args: Any = (), jac: Any = True)
         given=float(g[worst]),
         measured=float(measured[worst]),
         noise=float(exact.space.eps ** (2 / 3) * abs(f) / scale),
+    )
+
+
+@dataclass(frozen=True)
+class BoundedMinimumCheck:
+    """The first-order conditions of a minimum under bounds, each as a number that is 0 there.
+
+    Attributes
+    ----------
+    infeasibility : float
+        Largest distance of an entry of x from its interval.
+    stationarity : float
+        ||P(x - g) - x||_inf, P the projection on the box.
+    lagrangian : float
+        ||g - multipliers||_inf.
+    sign : float
+        Largest multiplier in modulus of the wrong sign: they are >= 0 for lower bounds, <= 0 for
+        upper ones, and of either sign where both are the same number.
+    complementarity : float
+        Largest over the variables of the smaller one of \\|multiplier\\| and the distance from the
+        bound that it belongs to.
+    active, degenerate : int
+        Variables on a bound, and those of them with a multiplier of 0.
+    """
+
+    infeasibility: float
+    stationarity: float
+    lagrangian: float
+    sign: float
+    complementarity: float
+    active: int
+    degenerate: int
+
+    @property
+    def worst(self) -> float:
+        """The largest of the conditions; infinite where x is outside of the box."""
+        rest = (self.stationarity, self.lagrangian, self.sign, self.complementarity)
+        return max(rest) if self.infeasibility == 0.0 else np.inf
+
+
+def check_bounded_minimum(
+    fun: Callable[..., Any],
+    x: Any,
+    bounds: Any,
+    args: Any = (),
+    jac: Any = True,
+    *,
+    multipliers: Any = None,
+) -> BoundedMinimumCheck:
+    r"""Return how far x, from whatever solver, is from the first-order conditions under bounds.
+
+    .. math::
+
+        l \le x \le u, \qquad g = \lambda, \qquad
+        \lambda_i \ge 0 \text{ where } x_i = l_i, \quad
+        \lambda_i \le 0 \text{ where } x_i = u_i, \quad
+        \lambda_i = 0 \text{ elsewhere}
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> f``, or ``-> (f, g)`` with ``jac=True``.
+    x : array of real numbers
+        Of any shape and library.  Where it is outside of the box, g is taken at its projection.
+    bounds : scipy.optimize.Bounds, sequence of pairs, or qnsolve.bounds.Box
+        As in :func:`qnsolve.minimize`.
+    args : tuple, optional
+    jac : callable, True, None, "2-point" or "3-point"
+        As in :func:`qnsolve.minimize`.
+    multipliers : array, shape of x, optional
+        As in its result.  By default the entries of g that push x against a bound that it is on.
+
+    Returns
+    -------
+    BoundedMinimumCheck
+        ``check.worst`` is the verdict, in the unit of g: compare it with ``gtol``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described, or the gradient is not finite.
+
+    Notes
+    -----
+    One evaluation.  A saddle point satisfies the conditions, too: they are of first order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.verify import check_bounded_minimum
+    >>> bowl = lambda x: (0.5 * x @ x, x)
+    >>> check_bounded_minimum(bowl, np.array([1.0, 0.0]), [(1, 3), (-1, 1)]).worst
+    0.0
+    >>> check_bounded_minimum(bowl, np.array([3.0, 0.0]), [(1, 3), (-1, 1)]).stationarity
+    2.0
+    """
+    objective = Objective(fun, x, args, jac)
+    space, xp = objective.space, objective.space.xp
+    whole = space.zeros(space.length) + np.inf
+    box = Box.of(bounds, space, objective.border) or Box(-whole, whole)
+    given, point = objective.x0, box.project(objective.x0)
+    objective.x0 = point
+    objective.keep_inside(box)
+    _, g = objective(point, at_start=True)
+    if not np.isfinite(space.norm_inf(g)):
+        raise ValueError("the gradient is not finite at x")
+    low, high, zero = point <= box.lower, point >= box.upper, xp.zeros_like(g)
+    if multipliers is None:
+        held = (low & high) | (low & (g > 0.0)) | (high & (g < 0.0))
+        lam = xp.where(held, g, zero)
+    else:
+        lam = objective.flat(multipliers, "multipliers")
+    # P(x - g) - x, with the digits of g that x - g would lose.
+    to_lower, to_upper = box.lower - point, box.upper - point
+    moved = xp.where(-g < to_lower, to_lower, xp.where(-g > to_upper, to_upper, -g))
+    wrong = (low & ~high & (lam < 0.0)) | (high & ~low & (lam > 0.0))
+    size, slack = xp.abs(lam), xp.where(lam > 0.0, -to_lower, to_upper)
+    return BoundedMinimumCheck(
+        infeasibility=space.norm_inf(given - point),
+        stationarity=space.norm_inf(moved),
+        lagrangian=space.norm_inf(g - lam),
+        sign=space.norm_inf(xp.where(wrong, lam, zero)),
+        complementarity=space.norm_inf(xp.where(size < slack, size, slack)),
+        active=int(xp.count_nonzero(low | high)),
+        degenerate=int(xp.count_nonzero((low | high) & (lam == 0.0))),
     )
 
 

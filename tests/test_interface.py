@@ -16,9 +16,11 @@ from scipy.optimize import (
     rosen_hess_prod,
 )
 
-from qnsolve import checks, methods
+from qnsolve import DiagonalNorm, checks, methods, presets
+from qnsolve.bounds import Box
 from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
-from qnsolve.methods import hybrid_tr
+from qnsolve.methods import TABLE, hybrid_tr
+from qnsolve.published import DoublingSearch
 from qnsolve.result import Status
 
 
@@ -52,6 +54,21 @@ def solver(monkeypatch):
 
     for method in (DEFAULT_METHOD, "lsr1-tr"):
         monkeypatch.setitem(methods.TABLE, method, replace(methods.TABLE[method], parts=fake))
+    return calls
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    """Replace the loop of all methods by one that records whose callables it is given."""
+    calls = []
+
+    def fake(parts, options, run):
+        calls.append(run.callables.objective)
+        x = calls[-1].x0
+        return OptimizeResult(x=x, jac=2 * x, fun=0.0, nit=0)
+        yield  # a loop that asks for nothing
+
+    monkeypatch.setattr(methods, "minimise", fake)
     return calls
 
 
@@ -134,8 +151,6 @@ def test_every_method_is_a_callable_of_its_own(name):
     method = METHODS[name]
     assert method.__name__ == name.replace("-", "_") and method is getattr(methods, method.__name__)
     assert methods.TABLE[name].words in method.__doc__
-    with pytest.raises(ValueError, match=rf"{name} takes no bounds; .*LSR1Strategy"):
-        minimize(never, X0, jac=True, method=name, bounds=[(0, 1)] * 4)
     with pytest.raises(TypeError, match="unknown option 'memry'"):
         method(never, X0, jac=True, memry=3)
     same(
@@ -177,20 +192,44 @@ def call(request):
 
 
 @pytest.mark.parametrize(
-    "bounds",
+    ("bounds", "error", "words"),
     [
-        Bounds(0, np.inf),
-        Bounds(-np.inf, [1.0, np.inf, np.inf, np.inf]),
-        [(None, None), (0, None), (None, None), (None, None)],
-        [(-np.inf, np.inf)] * 3 + [(None, 2.0)],
-        [(np.nan, None)] * 4,
-        np.array([[0.0, 1.0]] * 4),
+        ([(np.nan, None)] * 4, ValueError, "not be NaN, got low nan and high inf for variable 0"),
+        (Bounds(0, [1, 1, np.nan, 1]), ValueError, "low 0.0 and high nan for variable 2"),
+        ([(0, 1)] * 3 + [(2, 1)], ValueError, "low <= high .* low 2.0 and high 1.0 for variable 3"),
+        ([(np.inf, None)] * 4, ValueError, "a finite number between .* low inf and high inf"),
+        ([(0, 1)] * 3, ValueError, "there are 3 bounds on a side, x0 has 4 entries"),
+        (Bounds([0] * 5, 1), ValueError, "there are 5 bounds on a side, x0 has 4 entries"),
+        ((0.0, 1.0), TypeError, r"bounds must be .* got \(0.0, 1.0\)"),
+        (np.zeros((4, 3)), TypeError, "sequence of pairs"),
+        ([("0", "1")] * 4, TypeError, "sequence of pairs"),
+        ([(0, 1j)] * 4, TypeError, "sequence of pairs"),
+        (7, TypeError, "got 7"),
     ],
-    ids=["low", "high", "pairs", "one pair", "nan", "array"],
 )
-def test_bounds_are_refused(call, bounds):
-    with pytest.raises(ValueError, match=r"hybrid-tr takes no bounds; .*LSR1Strategy"):
+def test_wrong_bounds_are_refused(call, bounds, error, words):
+    with pytest.raises(error, match=words):
         call(never, X0, jac=True, bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"norm": "shape-inf"}, "norm"),
+        ({"norm": DiagonalNorm(np.ones(4))}, "norm"),
+        (dict(presets.RAMAMURTHY_DUFFY), "matrix"),
+        ({"first_step": DoublingSearch()}, "first_step"),
+    ],
+)
+def test_options_that_have_no_part_in_a_box_are_refused(call, options, name):
+    with pytest.raises(ValueError, match=f"with bounds the option {name} is not supported"):
+        call(never, X0, jac=True, bounds=[(-2, 2)], options=options)
+
+
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if not row.takes_bounds])
+def test_a_method_without_bounds_names_those_that_take_them(name):
+    with pytest.raises(ValueError, match=rf"{name} takes no bounds; use method 'hybrid-tr'"):
+        minimize(never, X0, jac=True, method=name, bounds=[(0, 1)] * 4)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +237,38 @@ def test_bounds_are_refused(call, bounds):
     [None, Bounds(), [(None, None)] * 4, [(-np.inf, np.inf)] * 4, ()],
     ids=["None", "Bounds()", "None pairs", "inf pairs", "empty"],
 )
-def test_bounds_that_restrict_nothing_are_let_pass(call, solver, bounds):
+def test_bounds_that_restrict_nothing_are_none(call, solver, bounds):
     call(never, X0, jac=True, bounds=bounds)
     assert len(solver) == 1
+    assert solver[0][0].box is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "lower", "upper"),
+    [
+        (Bounds(-2, np.inf), [-2] * 4, [np.inf] * 4),
+        (Bounds([-2, -1, -np.inf, -2], 1, keep_feasible=False), [-2, -1, -np.inf, -2], [1] * 4),
+        ([(None, 1), (-3, None), (None, None), (-1, 1)], [-np.inf, -3, -np.inf, -1], None),
+        ([(-2, 2)], [-2] * 4, [2] * 4),
+        (np.array([[-2, 2]] * 4), [-2] * 4, [2] * 4),
+        (Box(np.full((2, 2), -2.0), 2), [-2] * 4, [2] * 4),
+        ([(-1.2, -1.2)] + [(np.int32(-2), np.float32(2))] * 3, [-1.2, -2, -2, -2], None),
+    ],
+    ids=["scalars", "mixed", "pairs", "one pair", "array", "Box", "fixed"],
+)
+def test_bounds_in_all_forms(call, loop, bounds, lower, upper):
+    call(never, X0, jac=True, bounds=bounds)
+    objective = loop[0]
+    assert np.array_equal(objective.box.lower, lower)
+    assert upper is None or np.array_equal(objective.box.upper, upper)
+    assert np.array_equal(objective.x0, X0)
+
+
+def test_a_start_outside_is_projected_with_a_warning(call, loop):
+    with pytest.warns(RuntimeWarning, match="x0 is outside of the bounds in 2 of 4 variables") as w:
+        call(never, X0, jac=True, bounds=[(-1, 1), (None, 2), (0, 0.5), (-1, None)])
+    assert len(w) == 1
+    assert loop[0].x0.tolist() == [-1, 1, 0.5, -0.3]
 
 
 @pytest.mark.parametrize(

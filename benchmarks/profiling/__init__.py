@@ -1,6 +1,7 @@
 """Comparison of solvers by evaluations: runs, profiles and tables."""
 
 from benchmarks.profiling.contenders import (
+    BOUNDED_CONTENDERS,
     DEFAULT_CONTENDERS,
     REFERENCE,
     Contender,
@@ -19,6 +20,7 @@ from benchmarks.profiling.statistics import (
 )
 
 __all__ = [
+    "BOUNDED_CONTENDERS",
     "DEFAULT_CONTENDERS",
     "GTOL",
     "REFERENCE",

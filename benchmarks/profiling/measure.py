@@ -32,6 +32,8 @@ class Objective:
         ``fun(x) -> f`` and ``grad(x) -> g``.
     hess : callable, optional
         ``hess(x) -> H``, dense; for solvers that want second derivatives.
+    box : (ndarray, ndarray), optional
+        Lower and upper bounds, with infinite ones where there is none; `x0` is within.
     """
 
     name: str
@@ -40,6 +42,17 @@ class Objective:
     fun: Callable[[np.ndarray], Any]
     grad: Callable[[np.ndarray], Any]
     hess: Callable[[np.ndarray], Any] | None = None
+    box: tuple[np.ndarray, np.ndarray] | None = None
+
+    def slope(self, x: np.ndarray, g: np.ndarray) -> float:
+        """Return ||g||_inf, in a box ||P(x - g) - x||_inf: what the tests are about."""
+        if self.box is not None:
+            g = np.clip(-g, self.box[0] - x, self.box[1] - x)
+        return float(np.abs(g).max())
+
+    def holds(self, x: np.ndarray) -> bool:
+        """Tell whether `x` is in the box, to the last bit."""
+        return self.box is None or bool(((self.box[0] <= x) & (x <= self.box[1])).all())
 
 
 def objective_of(problem: Problem) -> Objective:
@@ -81,7 +94,8 @@ class Run:
     cost_absolute, cost_relative : int or None
         The cost max(evaluations of f, evaluations of g) at the first evaluated point with
         ``||g||_inf <= GTOL``, and with ``||g||_inf <= GTOL max(1, ||g0||_inf)``.  None: there was
-        no such point.
+        no such point.  In a box g is P(x - g) - x, here and below, and a point outside of the box
+        satisfies no test.
     nfev, njev : int
         Evaluations of f and g in all, at different points.
     f, g_norm : float
@@ -92,6 +106,8 @@ class Run:
         Processor time of the solver with its evaluations.
     nit, own_nfev, own_njev : int or None
         What the solver reports.
+    outside : int or None
+        Evaluations at points outside of the box; None where the problem has none.
     """
 
     problem: str
@@ -112,6 +128,7 @@ class Run:
     nit: int | None = None
     own_nfev: int | None = None
     own_njev: int | None = None
+    outside: int | None = None
 
     def cost(self, test: str) -> float:
         """Return the cost until `test` ("absolute" or "relative") held, inf if it never did."""
@@ -147,15 +164,22 @@ class Meter:
         self._objective = objective
         self._fun, self._grad = Latest(self._new_fun), Latest(self._new_grad)
         # The start's gradient sets the relative tolerance; no solver pays for it.
-        self.g0_norm = _norm_inf(_as_gradient(objective.grad(objective.x0), objective.n))
+        g0 = _as_gradient(objective.grad(objective.x0), objective.n)
+        self.g0_norm = objective.slope(objective.x0, g0)
         scale = max(1.0, self.g0_norm) if np.isfinite(self.g0_norm) else 1.0
         self._tolerances = {"absolute": GTOL, "relative": GTOL * scale}
         self.costs: dict[str, int | None] = dict.fromkeys(TESTS)
-        self.nfev = self.njev = 0
+        self.nfev = self.njev = self.outside = 0
         self.spent: str | None = None
         self.lowest: tuple[float, np.ndarray] = (np.inf, objective.x0.copy())
         self._budget, self._limit, self._deadline = budget, limit, deadline
         self._start = time.process_time()
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Copies of the bounds."""
+        box = self._objective.box
+        return None if box is None else (box[0].copy(), box[1].copy())
 
     @property
     def seconds(self) -> float:
@@ -177,13 +201,16 @@ class Meter:
     def uncounted(self, x: np.ndarray) -> tuple[float, float]:
         """Return f and ||g||_inf at `x` for the report."""
         f = _as_value(self._objective.fun(x))
-        return f, _norm_inf(_as_gradient(self._objective.grad(x), self._objective.n))
+        g = _as_gradient(self._objective.grad(x), self._objective.n)
+        return f, self._objective.slope(x, g)
 
     def _new_fun(self, x: np.ndarray) -> float:
         self._check_limits(self.nfev)
         self.nfev += 1
+        inside = self._objective.holds(x)
+        self.outside += not inside
         f = _as_value(self._objective.fun(x))
-        if f < self.lowest[0]:
+        if inside and f < self.lowest[0]:
             self.lowest = (f, x.copy())
         return f
 
@@ -191,9 +218,10 @@ class Meter:
         self._check_limits(self.njev)
         self.njev += 1
         g = _as_gradient(self._objective.grad(x), self._objective.n)
-        norm = _norm_inf(g)
+        norm = self._objective.slope(x, g)
+        inside = self._objective.holds(x)
         for test, tolerance in self._tolerances.items():
-            if self.costs[test] is None and norm <= tolerance:
+            if self.costs[test] is None and norm <= tolerance and inside:
                 self.costs[test] = max(self.nfev, self.njev)
         return g
 
@@ -290,6 +318,7 @@ def measure(
         nit=_as_count(result.get("nit")),
         own_nfev=_as_count(result.get("nfev")),
         own_njev=_as_count(result.get("njev")),
+        outside=None if objective.box is None else meter.outside,
     )
 
 
@@ -307,7 +336,3 @@ def _as_gradient(g: Any, n: int) -> np.ndarray:
 
 def _as_count(value: Any) -> int | None:
     return None if value is None else int(value)
-
-
-def _norm_inf(g: np.ndarray) -> float:
-    return float(np.abs(g).max())

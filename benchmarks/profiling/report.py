@@ -16,6 +16,8 @@ TEST_TEXT = {
     "relative": f"||g||_inf <= {GTOL:g} max(1, ||g0||_inf)",
 }
 
+IN_A_BOX = "g is the projected gradient, x - P(x - g)"
+
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], markdown: bool) -> str:
     """Return a table whose first column is left- and whose others are right-aligned.
@@ -70,8 +72,12 @@ def report(
     str
     """
     results = [compare(of, runs[reference], test) for of in runs.values()]
-    heading = f"Test: {TEST_TEXT[test]}.  Reference: {reference}."
+    bounded = any(run.outside is not None for of in runs.values() for run in of.values())
+    where = f"; {IN_A_BOX}" if bounded else ""
+    heading = f"Test: {TEST_TEXT[test]}{where}.  Reference: {reference}."
     parts = [f"### {heading}" if markdown else heading, overview(results, markdown=markdown)]
+    if bounded:
+        parts += ["Evaluations outside of the box:", _outside(runs, markdown)]
     if len(runs) > 2:
         parts += ["Problems on which the row is cheaper than the column:"]
         parts += [_wins(runs, test, markdown)]
@@ -85,7 +91,7 @@ def report(
 def overview(results: Sequence[Comparison], *, markdown: bool = False) -> str:
     """Return the table with a row for each comparison, and what its columns mean."""
     sizes = [f"{low}-{high}" if high < math.inf else f">={low}" for low, high in BINS]
-    heads = ["solver", "run", "solved", "joint", "ratio", "same min.", "ratio there"]
+    heads = ["solver", "run", "solved", "joint", "ratio", "families", "same min.", "ratio there"]
     heads += [f"n {size}" for size in sizes]
     heads += [f"within {factor:g}" for factor in FACTORS]
     heads += ["cheaper", "dearer", "equal"]
@@ -96,6 +102,7 @@ def overview(results: Sequence[Comparison], *, markdown: bool = False) -> str:
             result.solved,
             result.joint,
             _ratio(result.ratio),
+            _ratio(result.family_ratio),
             result.same_minimum,
             _ratio(result.same_minimum_ratio),
             *(f"{_ratio(ratio)} ({count})" for count, ratio in result.by_size),
@@ -108,12 +115,21 @@ def overview(results: Sequence[Comparison], *, markdown: bool = False) -> str:
     ]
     note = (
         "run: problems that solver and reference were both run on.  ratio: geometric mean of the\n"
-        "cost ratio to the reference on jointly solved problems; in brackets their number.  same\n"
-        "min.: jointly solved with the same final value.  within: share of all problems solved at\n"
-        "no more than so many times the lower cost of the two.  cost: max(evaluations of f,\n"
-        "evaluations of g) at the first point that satisfies the test."
+        "cost ratio to the reference on jointly solved problems; in brackets their number.\n"
+        "families: the same where all sizes of a problem count as one.  same min.: jointly solved\n"
+        "with the same final value.  within: share of all problems solved at no more than so many\n"
+        "times the lower cost of the two.  cost: max(evaluations of f, evaluations of g) at the\n"
+        "first point that satisfies the test."
     )
     return f"{table(heads, rows, markdown)}\n\n{note}"
+
+
+def _outside(runs: Mapping[str, Mapping[Problem, Run]], markdown: bool) -> str:
+    rows = []
+    for solver, of in runs.items():
+        counts = [run.outside or 0 for run in of.values()]
+        rows.append((solver, sum(counts), sum(count > 0 for count in counts)))
+    return table(("solver", "evaluations", "problems"), rows, markdown)
 
 
 def _wins(runs: Mapping[str, Mapping[Problem, Run]], test: str, markdown: bool) -> str:

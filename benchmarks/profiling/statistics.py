@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.profiling.measure import GTOL, Run
+from benchmarks.profiling.problem_sets import base_name
 
 BINS = ((1, 4), (5, 12), (13, 59), (60, 120), (121, math.inf))
 FACTORS = (1.0, 1.5, 2.0, 4.0)
@@ -31,6 +32,8 @@ class Comparison:
         How many each solved, and both.
     ratio : float
         Geometric mean of cost / cost of the reference, on jointly solved problems.
+    family_ratio : float
+        The same of the families' means: one problem in several sizes is a family.
     by_size : tuple of (int, float)
         For each of `BINS` how many were jointly solved, and the mean ratio.
     same_minimum : int
@@ -56,6 +59,7 @@ class Comparison:
     reference_solved: int
     joint: int
     ratio: float
+    family_ratio: float
     by_size: tuple[tuple[int, float], ...]
     same_minimum: int
     same_minimum_ratio: float
@@ -120,6 +124,7 @@ def compare(
         reference_solved=int(base_solved.sum()),
         joint=int(joint.sum()),
         ratio=_geometric_mean(ratio[joint]),
+        family_ratio=_mean_of_families([shared[i][0] for i in np.flatnonzero(joint)], ratio[joint]),
         by_size=tuple(
             (int(part.sum()), _geometric_mean(ratio[part]))
             for part in (joint & (low <= n) & (n <= high) for low, high in BINS)
@@ -226,6 +231,12 @@ def data_profile(costs: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
 
 def _name(runs: Mapping[Problem, Run]) -> str:
     return next((run.solver for run in runs.values()), "")
+
+
+def _mean_of_families(names: Sequence[str], ratios: np.ndarray) -> float:
+    families = np.array([base_name(name) for name in names])
+    means = [_geometric_mean(ratios[families == family]) for family in dict.fromkeys(families)]
+    return _geometric_mean(np.array(means))
 
 
 def _geometric_mean(ratios: np.ndarray) -> float:

@@ -174,7 +174,7 @@ class BoxedModel:
         """Return the model at a step, what a weight adds to it included."""
         added = 0.0
         if isinstance(term, Regularisation):
-            added = term.weight / term.power * point.square ** (0.5 * term.power)
+            added = term.weight / term.power * np.float64(point.square) ** (0.5 * term.power)
         return point.slope + 0.5 * self.curvature(point) + added
 
     # -- minimisation ------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ class BoxedStep:
     @property
     def cube(self) -> float:
         """||s||^3."""
-        return self.length**3
+        return self.length * self.length * self.length  # inf on overflow, where ** raises
 
 
 def before(terms: np.ndarray) -> np.ndarray:

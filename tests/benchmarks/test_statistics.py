@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,18 @@ def test_comparison(table):
     assert result.unsolved == ((("DENSCHNA", 120), True), (("FLETCHBV", 500), False))
 
 
+def test_a_family_counts_once():
+    def run(solver, problem, n, cost):
+        return Run(problem, n, solver, 9, 9.0, "returned", "", cost_absolute=cost, f=0.0)
+
+    costs = {("P", 2): 4, ("P_10", 10): 16, ("Q_5", 5): 1}
+    ours = {problem: run("a", *problem, cost) for problem, cost in costs.items()}
+    theirs = {problem: run("b", *problem, 1) for problem in costs}
+    result = compare(ours, theirs, "absolute")
+    assert result.ratio == pytest.approx(4.0)  # (4, 16), 1
+    assert result.family_ratio == pytest.approx(8.0**0.5)
+
+
 def test_relative_costs_are_those_of_the_other_test(table):
     result = compare(table["ours"], table["theirs"], "relative")
     assert result.ratio == pytest.approx((9 / 19 * 39 / 9 * 29 / 19) ** (1 / 3))
@@ -113,6 +127,17 @@ def test_profiles():
 
 def test_wins(table):
     assert wins(table, "absolute") == {("ours", "theirs"): 2, ("theirs", "ours"): 3}
+
+
+def test_report_of_problems_in_a_box_says_who_left_it(table):
+    assert "outside" not in report(table, "absolute", "theirs")
+    inside = {p: replace(run, outside=0) for p, run in table["ours"].items()}
+    left = {p: replace(run, outside=3) for p, run in table["theirs"].items()}
+    lines = report({"ours": inside, "theirs": left}, "absolute", "theirs").splitlines()
+    assert "P(x - g)" in lines[0]
+    start = lines.index("Evaluations outside of the box:")
+    assert lines[start + 3].split() == ["ours", "0", "0"]
+    assert lines[start + 4].split() == ["theirs", "18", "6"]
 
 
 @pytest.mark.parametrize("markdown", [False, True])
