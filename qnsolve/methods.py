@@ -67,7 +67,7 @@ def secant_model(build: MatrixFactory, options: ModelOptions, metric: Metric) ->
 
 
 def bounded_model(
-    build: MatrixFactory, options: ModelOptions, metric: Metric, box: Box
+    build: MatrixFactory, options: TrustRegionOptions | CubicOptions, metric: Metric, box: Box
 ) -> BoundedModel:
     """Return the model with a limited-memory matrix whose steps stay in a box.
 
@@ -76,7 +76,7 @@ def bounded_model(
     ValueError
         If an option asks for what has no meaning there, or is not known to.
     """
-    wrong = {"matrix": options.matrix, "first_step": options.first_step}
+    wrong: dict[str, Any] = {"matrix": options.matrix, "first_step": options.first_step}
     if options.norm not in ("l2", "shape"):
         wrong["norm"] = options.norm
     given = [name for name, value in wrong.items() if value is not None]

@@ -62,15 +62,13 @@ class Face:
     def combine_and_add(
         self, coefficients: np.ndarray, alpha: float, v: Array, *, multiply: bool = False
     ) -> tuple[Array, np.ndarray | None]:
-        """Return ``W_F' c + alpha v`` of a vector on the face; its products would be a pass more."""
+        """Return ``W_F' c + alpha v`` of a vector on the face; the products would be a pass."""
         return self.masked(self.base.combine_and_add(coefficients, alpha, v)[0]), None
 
     def take(self, indices: Array) -> np.ndarray:
         return self.base.take(indices)
 
-    def gram_of_columns(
-        self, indices: Array, coefficients: np.ndarray | None = None
-    ) -> np.ndarray:
+    def gram_of_columns(self, indices: Array, coefficients: np.ndarray | None = None) -> np.ndarray:
         return self.base.gram_of_columns(indices, coefficients)
 
     def within(self, free: Array, size: int) -> Face:
@@ -113,12 +111,13 @@ class FreeRows(Stateful):
     def face(self, pairs: PairMemory, free: Array, size: int) -> Face:
         """Return the rows of the pairs on `size` free variables."""
         space = pairs.space
-        least = min(size, space.size - size)
-        changes = space.size + 1  # more than there can be: made anew
+        most, more, fewer = min(size, space.size - size) + 1, None, None
         if self._free is not None and self._version == pairs.version:
             more, fewer = free & ~self._free, self._free & ~free
             changes = space.count(more | fewer)
-        if self._changes + changes > space.size or changes > least + 1:
+            if changes > most or self._changes + changes > space.size:
+                more = None
+        if more is None:
             everywhere = space.zeros(space.length) == 0.0
             whole = Face(pairs, everywhere, space.size, pairs.gram, lengths_of(pairs.gram))
             face = whole.within(free, size)
@@ -188,9 +187,7 @@ class Basis:
     def take(self, indices: Array) -> np.ndarray:
         return self._subspace.coefficients.T @ self._subspace.rows.take(indices)
 
-    def gram_of_columns(
-        self, indices: Array, coefficients: np.ndarray | None = None
-    ) -> np.ndarray:
+    def gram_of_columns(self, indices: Array, coefficients: np.ndarray | None = None) -> np.ndarray:
         C = self._subspace.coefficients
         combined = C if coefficients is None else C @ coefficients
         return self._subspace.rows.gram_of_columns(indices, combined)

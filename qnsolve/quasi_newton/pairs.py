@@ -177,9 +177,7 @@ class RowMemory(Stateful):
         """Return some columns of W on the host."""
         return self.space.columns(self.rows, indices)
 
-    def gram_of_columns(
-        self, indices: Array, coefficients: np.ndarray | None = None
-    ) -> np.ndarray:
+    def gram_of_columns(self, indices: Array, coefficients: np.ndarray | None = None) -> np.ndarray:
         """Return the sum of w w' over some columns w of W, or of C'W."""
         return self.space.gram_of_columns(self.rows, indices, coefficients)
 

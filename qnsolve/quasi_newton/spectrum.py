@@ -50,7 +50,9 @@ class Rows(Protocol):
     """A block W of rows, multiplied from both sides; `version` changes with its content."""
 
     space: VectorSpace
-    version: int
+
+    @property
+    def version(self) -> int: ...
 
     def products(self, v: Array) -> np.ndarray: ...
 
@@ -88,9 +90,7 @@ class FixedRows:
     def take(self, indices: Array) -> np.ndarray:
         return self.space.columns(self.rows, indices)
 
-    def gram_of_columns(
-        self, indices: Array, coefficients: np.ndarray | None = None
-    ) -> np.ndarray:
+    def gram_of_columns(self, indices: Array, coefficients: np.ndarray | None = None) -> np.ndarray:
         return self.space.gram_of_columns(self.rows, indices, coefficients)
 
 

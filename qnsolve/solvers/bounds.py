@@ -121,9 +121,7 @@ class BoundedModel(SecantModel):
     _free_norm: Saved[float]
     _rows: Saved[FreeRows]
 
-    def __init__(
-        self, build: Callable[[float], CompactMatrix], metric: Metric, box: Box
-    ) -> None:
+    def __init__(self, build: Callable[[float], CompactMatrix], metric: Metric, box: Box) -> None:
         super().__init__(build, metric)
         self._box, self._free_norm = box, math.nan
         self._free: Any = None
@@ -237,7 +235,8 @@ class BoundedModel(SecantModel):
         if size in (0, space.size):
             return None
         s, y = masked(free, s), masked(free, y)
-        return SeenPair(*space.reduce(Request(((s, s), (s, y), (y, y)))).dots, size)
+        ss, sy, yy = space.reduce(Request(((s, s), (s, y), (y, y)))).dots
+        return SeenPair(ss, sy, yy, size)
 
     def report(self, x: Array, g: Array) -> dict[str, Array]:
         """Return which bounds `x` is on, and their multipliers: the gradient of what is held."""

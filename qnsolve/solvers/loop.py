@@ -179,9 +179,7 @@ def is_too_small(at: Iterate, trial: Trial, xtol: float) -> bool:
     )
 
 
-def judge(
-    at: Iterate, trial: Trial, end: End, accept: float, eps: float
-) -> Outcome:
+def judge(at: Iterate, trial: Trial, end: End, accept: float, eps: float) -> Outcome:
     """Return what a trial step was worth."""
     outcome = partial(Outcome, trial.longest_block, trial.length, trial.slope, trial.decrease)
     if is_unbounded(end.f, at.f_start):

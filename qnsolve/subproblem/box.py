@@ -16,7 +16,6 @@ minimised there as it is without bounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,11 +77,22 @@ class Piece:
     s_par: np.ndarray
     d_par: np.ndarray
 
-    @classmethod
-    def of(cls, j: int, *numbers: np.ndarray) -> Piece:
-        """Return the j-th of many pieces, given the numbers of all of them."""
-        *scalars, s_par, d_par = numbers
-        return cls(*(float(each[j]) for each in scalars), s_par[:, j], d_par[:, j])
+
+@dataclass(eq=False)
+class Pieces:
+    """The same of many pieces, one after the other: arrays of shape (k,) and (r, k)."""
+
+    gd: np.ndarray
+    dd: np.ndarray
+    sd: np.ndarray
+    ss: np.ndarray
+    s_par: np.ndarray
+    d_par: np.ndarray
+
+    def __getitem__(self, j: int) -> Piece:
+        scalars = (float(each[j]) for each in (self.gd, self.dd, self.sd, self.ss))
+        gd, dd, sd, ss = scalars
+        return Piece(gd, dd, sd, ss, self.s_par[:, j], self.d_par[:, j])
 
 
 class BoxedModel:
@@ -262,16 +272,16 @@ class BoxedModel:
             horizon = min(now + AHEAD * way, most)
             indices = space.entries((times > passed) & (times <= horizon))
             if not indices.shape[0]:
-                now += way
                 break
             passed = horizon
-            tau = None
-            for piece, now, tau in self._pieces(piece, now, times, indices, bounds, d, term):
-                if tau is not None:
-                    now += tau
-                    break
-            if tau is not None:
+            beyond = xp.where(times > horizon, d, zero)
+            rest = space.reduce(Request(((self.gradient, beyond), (beyond, beyond), (s, beyond))))
+            of_all = [space.columns(v, indices) for v in (times, d, self.gradient, s)]
+            piece, now, ended = self._pass(piece, now, indices, of_all, rest.dots, term)
+            if ended:
+                way = self._end(piece, term)
                 break
+        now += way
         stopped = times <= now
         step = s + now * d
         step = xp.where(step < lower, lower, xp.where(step > upper, upper, step))
@@ -312,74 +322,82 @@ class BoxedModel:
     def _bend(self, piece: Piece) -> float:
         return self.spectrum.gamma * piece.dd + float(piece.d_par @ (self._shift * piece.d_par))
 
-    def _pieces(
+    def _pass(
         self,
         piece: Piece,
         now: float,
-        times: Array,
         indices: Array,
-        bounds: Array,
-        d: Array,
+        of_all: list[np.ndarray],
+        rest: list[float],
         term: Term | None,
-    ) -> Iterator[tuple[Piece, float, float | None]]:
-        """Go from breakpoint to breakpoint; yield the piece after some of them, or the last one.
+    ) -> tuple[Piece, float, bool]:
+        """Go from breakpoint to breakpoint, to the piece on which the path ends or past the last.
 
-        With it, the time at which it begins, and how far on it the path ends, if it does.
+        Parameters
+        ----------
+        piece : Piece
+        now : float
+            Where the path is, and when.
+        indices : array of int
+            The variables that are stopped next.
+        of_all : list of ndarray
+            Of these variables the times, and the entries of d, g and s at the beginning.
+        rest : list of float
+            g'd, d'd and s'd at the beginning, of those that go on.
+        term : TrustRegion, Regularisation or None
+
+        Returns
+        -------
+        piece, now
+            The piece and the time at which it begins.
+        ended : bool
+            Whether the path ends on it.
+
+        Notes
+        -----
+        Sums over the variables that go on have no cancellation; those over the ones that are
+        stopped are the rest of it.
         """
-        xp, space = self.space.xp, self.space
-        order = np.argsort(space.columns(times, indices), kind="stable")
+        order = np.argsort(of_all[0], kind="stable")
+        T, d, g, s = (each[order] for each in of_all)
+        begins = np.append(now, T)
+        gd, dd = after(g * d, rest[0]), after(d * d, rest[1])
+        sd = after(s * d, rest[2]) + begins * dd
+        dt = np.diff(begins)
+        ss = piece.ss + before(dt * (2.0 * sd[:-1] + dt * dd[:-1]))
         for first in range(0, len(order), BATCH):
-            some = space.from_host(order[first : first + BATCH], indices.dtype)
-            here = xp.take(indices, some)
-            T, dj = space.columns(times, here), space.columns(d, here)
-            gj, sj = space.columns(self.gradient, here), space.columns(bounds, here)
+            some = slice(first, first + BATCH)
+            here = self.space.xp.take(
+                indices, self.space.from_host(order[some], indices.dtype), axis=0
+            )
             U = self.spectrum.coefficients.T @ self.spectrum.rows.take(here)
-            dt = np.diff(T, prepend=now)
-            # The numbers at the beginning of each piece: sums over the breakpoints before it.
-            gd = piece.gd - before(gj * dj)
-            dd = np.maximum(piece.dd - before(dj * dj), 0.0)
-            sd = piece.sd + before(dt * dd[:-1] - sj * dj)
-            ss = piece.ss + before(dt * (2.0 * sd[:-1] + dt * dd[:-1]))
-            d_par = piece.d_par[:, None] - before(U * dj)
-            s_par = piece.s_par[:, None] + before(d_par[:, :-1] * dt)
-            for j in self._last(gd, dd, sd, ss, s_par, d_par, dt, term):
-                piece = Piece.of(j, gd, dd, sd, ss, s_par, d_par)
-                tau = self._end(piece, term)
-                begins = now if j == 0 else float(T[j - 1])
-                if tau <= dt[j]:
-                    yield piece, begins, tau
-                    return
-            piece = Piece.of(-1, gd, dd, sd, ss, s_par, d_par)
-            now = float(T[-1])
-            yield piece, now, None
+            d_par = piece.d_par[:, None] - before(U * d[some])
+            s_par = piece.s_par[:, None] + before(d_par[:, :-1] * dt[some])
+            ends = slice(first, first + BATCH + 1)
+            pieces = Pieces(gd[ends], dd[ends], sd[ends], ss[ends], s_par, d_par)
+            for j in self._ends(pieces, dt[some], term):
+                if self._end(pieces[j], term) <= dt[first + j]:
+                    return pieces[j], float(begins[first + j]), True
+            piece = pieces[-1]
+        return piece, float(T[-1]), False
 
-    def _last(
-        self,
-        gd: np.ndarray,
-        dd: np.ndarray,
-        sd: np.ndarray,
-        ss: np.ndarray,
-        s_par: np.ndarray,
-        d_par: np.ndarray,
-        dt: np.ndarray,
-        term: Term | None,
-    ) -> Iterator[int]:
-        """Yield the pieces on which the path may end, in their order."""
-        gd, dd, sd, ss = gd[:-1], dd[:-1], sd[:-1], ss[:-1]
-        s_par, d_par, shift = s_par[:, :-1], d_par[:, :-1], self._shift
-        gamma = self.spectrum.gamma
-        slope = gd + gamma * sd + shift @ (s_par * d_par)
-        bend = gamma * dd + shift @ (d_par * d_par)
+    def _ends(self, pieces: Pieces, dt: np.ndarray, term: Term | None) -> list[int]:
+        """Return which of the pieces, of lengths `dt`, the path may end on."""
+        gamma, shift = self.spectrum.gamma, self._shift
+        dd, sd, ss = pieces.dd[:-1], pieces.sd[:-1], pieces.ss[:-1]
+        s_par, d_par = pieces.s_par[:, :-1], pieces.d_par[:, :-1]
+        slope = pieces.gd[:-1] + gamma * sd + shift @ (s_par * d_par)
+        at_end = slope + (gamma * dd + shift @ (d_par * d_par)) * dt
         square = ss + dt * (2.0 * sd + dt * dd)
-        at_end = slope + bend * dt
         if isinstance(term, Regularisation):
-            q = term.power - 2.0
-            slope = slope + term.weight * ss ** (0.5 * q) * sd
-            at_end = at_end + term.weight * square ** (0.5 * q) * (sd + dd * dt)
+            q = 0.5 * (term.power - 2.0)
+            slope = slope + term.weight * ss**q * sd
+            at_end = at_end + term.weight * square**q * (sd + dd * dt)
         ends = (slope >= 0.0) | (at_end >= 0.0) | (dd <= 0.0)
         if isinstance(term, TrustRegion):
             ends |= square >= term.radius * term.radius
-        yield from np.flatnonzero(ends & (dt > 0.0)).tolist()
+        found: list[int] = np.flatnonzero(ends & (dt > 0.0)).tolist()
+        return found
 
 
 class BoxedStep:
@@ -418,7 +436,7 @@ class BoxedStep:
     @property
     def cube(self) -> float:
         """||s||^3."""
-        return self.length**3
+        return self.length * self.length * self.length  # inf on overflow, where ** raises
 
 
 def before(terms: np.ndarray) -> np.ndarray:
@@ -426,6 +444,11 @@ def before(terms: np.ndarray) -> np.ndarray:
     out = np.zeros((*terms.shape[:-1], terms.shape[-1] + 1))
     np.cumsum(terms, axis=-1, out=out[..., 1:])
     return out
+
+
+def after(terms: np.ndarray, rest: float) -> np.ndarray:
+    """Return the sums over each term, all terms behind it, and the rest; then the rest alone."""
+    return np.cumsum(np.append(rest, terms[::-1]))[::-1]
 
 
 def left_to_face(term: Term, model: QuadraticModel, square: float) -> Term | None:

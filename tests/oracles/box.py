@@ -45,7 +45,8 @@ def cauchy_point(
         if radius < math.inf:
             # ||s + tau d|| = radius, whichever root is positive.
             a, b, c = float(d @ d), float(s @ d), float(s @ s) - radius * radius
-            end = min(end, now + (-b + math.sqrt(max(0.0, b * b - a * c))) / a)
+            root = math.sqrt(max(0.0, b * b - a * c))
+            end = min(end, now + (-c / (b + root) if b > 0.0 else (root - b) / a))
         if end < t:
             return np.where(g == 0.0, 0.0, s + (end - now) * d)
         if t == math.inf:
@@ -75,9 +76,9 @@ def global_minimum(
             rhs = -(g + B @ s)[free]
             try:
                 np.linalg.cholesky(inner)
+                s[free] = np.linalg.solve(inner, rhs)
             except np.linalg.LinAlgError:
                 continue
-            s[free] = np.linalg.solve(inner, rhs)
             if not ((s >= lower) & (s <= upper)).all():
                 continue
         value = model(g, B, s)
