@@ -90,7 +90,12 @@ def minimize(
         With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
         ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
         (:class:`qnsolve.Status`), ``success``, ``message``, ``n_pairs``, ``skipped``,
-        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  "newton-tr" adds
+        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  ``hess`` and
+        ``hess_inv`` are the matrix of the last model and its inverse, on flat vectors in the
+        variables of `fun`, as SciPy's LinearOperator (``@``, ``solve``, ``diagonal()``,
+        ``todense()``); where it is singular, the inverse raises ``numpy.linalg.LinAlgError``.  They
+        and ``state`` hold the pairs of the run, 2 m vectors, and cost nothing until they are used.
+        "newton-tr" has no matrix and, with `comm`, nobody has the whole of it.  "newton-tr" adds
         ``nhev``, its products with the Hessian, "lsr1-ls" ``n_modified``, its iterations along
         another direction than -Hg.
 

@@ -41,6 +41,7 @@ class LineModel(Model):
     _tracked: Saved[TrackedGradient]
     last_t: Saved[float | None]
     n_modified: Saved[int]
+    holds = "hess_inv"
 
     def __init__(self, metric: EuclideanNorm, options: LineSearchOptions) -> None:
         super().__init__(metric)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -140,6 +140,9 @@ class Model(Stateful):
     asks_products = False
     """Whether it multiplies with the Hessian."""
 
+    holds: ClassVar[str | None] = None
+    """What its matrix stands for, "hess" or "hess_inv"; None where it has no matrix."""
+
     def __init__(self, metric: Metric, moving: MovingNorm | None = None) -> None:
         self.metric, self.moving = metric, moving
         self.gradient = None
@@ -192,6 +195,7 @@ class SecantModel(Model):
     """The gradient in the ball as a TrackedGradient; None on mini-batches."""
     _diagonal: Saved[Array | None]
     _age: Saved[int]
+    holds = "hess"
 
     def __init__(
         self,
