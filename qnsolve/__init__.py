@@ -2,6 +2,7 @@
 
 from qnsolve import presets, stochastic, verify
 from qnsolve._version import __version__
+from qnsolve.curvature import StandardErrors, standard_errors
 from qnsolve.interface import minimize
 from qnsolve.krylov.gltr import gltr, lanczos_cubic
 from qnsolve.krylov.model import KrylovResult
@@ -39,6 +40,7 @@ __all__ = [
     "PartialSpectrum",
     "QuadraticModel",
     "ScaledMatrix",
+    "StandardErrors",
     "Status",
     "SubproblemResult",
     "SubproblemStatus",
@@ -56,6 +58,7 @@ __all__ = [
     "presets",
     "solve_cubic",
     "solve_trs",
+    "standard_errors",
     "steihaug_cg",
     "stochastic",
     "verify",

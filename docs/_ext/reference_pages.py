@@ -67,6 +67,7 @@ ORIGINS = {
     "qnsolve.interface": "Minimise",
     "qnsolve.methods": "Minimise",
     "qnsolve.result": "Minimise",
+    "qnsolve.curvature": "Minimise",
     "qnsolve.quasi_newton": "Matrices",
     "qnsolve.subproblem": "Subproblems",
     "qnsolve.norms": "Subproblems",

@@ -93,9 +93,21 @@ class MatrixOperator(LinearOperator):
         narrow = str(space.dtype).endswith("float32")
         super().__init__(np.dtype(np.float32 if narrow else np.float64), (space.size,) * 2)
 
+    @property
+    def inverted(self) -> MatrixOperator:
+        """The inverse."""
+        return MatrixOperator(self._matrix, self._space, inverse=not self._inverse)
+
+    @property
+    def metric(self) -> DiagonalNorm | None:
+        """The norm of the run where that is a DiagonalNorm; its variables are those of
+        :meth:`spectrum`."""
+        B = self._matrix()
+        return B.metric if isinstance(B, ScaledMatrix) else None
+
     def solve(self, b: Any) -> Any:
         """Return the product of the inverse with `b`, vector or columns."""
-        return MatrixOperator(self._matrix, self._space, inverse=not self._inverse) @ b
+        return self.inverted @ b
 
     def diagonal(self) -> np.ndarray:
         """Return the diagonal, shape (n,), in O(m^2 n)."""
@@ -169,9 +181,7 @@ class MatrixOperator(LinearOperator):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the spectrum: rules for gamma, which may be any callable, stay behind."""
         B = self._matrix()
-        spectrum = spectrum_of(B).on_fixed_rows()
-        metric = B.metric if isinstance(B, ScaledMatrix) else None
-        return _of_spectrum, (spectrum, metric, self._inverse)
+        return _of_spectrum, (spectrum_of(B).on_fixed_rows(), self.metric, self._inverse)
 
 
 def _of_spectrum(

@@ -133,6 +133,12 @@ class Subspace:
         return self._coefficients
 
     @property
+    def rows(self) -> Array:
+        """W in ``U = W' C``, as long as it is that of the memory."""
+        self._check_version()
+        return self._rows.rows
+
+    @property
     def rank(self) -> int:
         """r, the number of columns."""
         return self.coefficients.shape[1]
@@ -358,8 +364,7 @@ class PartialSpectrum(Subspace):
 
     def on_fixed_rows(self) -> PartialSpectrum:
         """Return the same spectrum on a copy of its rows, which nobody changes."""
-        self._check_version()
-        rows = FixedRows(self.space, self._rows.rows * 1.0)
+        rows = FixedRows(self.space, self.rows * 1.0)
         return PartialSpectrum(
             self.gamma, self.eigenvalues, rows, self.coefficients, self._orthogonality
         )
@@ -367,11 +372,10 @@ class PartialSpectrum(Subspace):
     @np.errstate(over="ignore", invalid="ignore")
     def diagonal(self) -> Array:
         """Return the diagonal of B, shape (n,), in O(r q n) for q rows."""
-        self._check_version()
         tail = self.gamma if self.complement_dim else 0.0
         diagonal = self.space.zeros(self.space.length) + tail
         for value, column in zip(self.eigenvalues, self.coefficients.T, strict=True):
-            u = self.space.combine(column, self._rows.rows)
+            u = self.space.combine(column, self.rows)
             diagonal = diagonal + (float(value) - tail) * u * u
         return diagonal
 
