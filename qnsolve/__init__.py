@@ -23,6 +23,7 @@ from qnsolve.quasi_newton.scipy_adapters import (
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
 from qnsolve.solve import solve_cubic, solve_trs
+from qnsolve.solvers.handover import State
 from qnsolve.subproblem.certificate import Certificate
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
@@ -41,6 +42,7 @@ __all__ = [
     "QuadraticModel",
     "ScaledMatrix",
     "StandardErrors",
+    "State",
     "Status",
     "SubproblemResult",
     "SubproblemStatus",

@@ -68,6 +68,7 @@ ORIGINS = {
     "qnsolve.methods": "Minimise",
     "qnsolve.result": "Minimise",
     "qnsolve.curvature": "Minimise",
+    "qnsolve.solvers.handover": "Minimise",
     "qnsolve.quasi_newton": "Matrices",
     "qnsolve.subproblem": "Subproblems",
     "qnsolve.norms": "Subproblems",

@@ -6,10 +6,15 @@ import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from qnsolve.arrays import Array
+from scipy.optimize import OptimizeResult
+
+from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays.user import array_like
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.operators import AnyMatrix, MatrixOperator
 from qnsolve.quasi_newton.scaled import ScaledMatrix
+from qnsolve.solvers.reach import Radius
+from qnsolve.solvers.start import WarmStart
 
 
 class KeptPairs(NamedTuple):
@@ -34,8 +39,8 @@ class State:
     n_pairs : int
     kept : KeptPairs
         ``s``, ``y`` and ``gamma``.
-    radius, weight : float or None
-        Reach of the next step; None for the other kind of method, and where the run was stuck.
+    radius : float or None
+        Of the next step; None of methods without one, and where the run was stuck.
 
     Examples
     --------
@@ -46,10 +51,10 @@ class State:
     (3, 1, array([2., 2., 2.]))
     """
 
-    def __init__(self, model: Any, radius: float | None, weight: float | None) -> None:
+    def __init__(self, model: Any, radius: float | None) -> None:
         self._model = model
         self.n, self.n_pairs = model.space.size, model.n_pairs
-        self.radius, self.weight = radius, weight
+        self.radius = radius
 
     @cached_property
     def kept(self) -> KeptPairs:
@@ -70,9 +75,35 @@ class State:
         return {**self.__dict__, "_model": None}
 
     def __repr__(self) -> str:
-        reach = {"radius": self.radius, "weight": self.weight}
-        words = "".join(f", {name} = {size:.3g}" for name, size in reach.items() if size)
-        return f"State({self.n_pairs} pairs of n = {self.n}{words})"
+        radius = f", radius = {self.radius:.3g}" if self.radius else ""
+        return f"State({self.n_pairs} pairs of n = {self.n}{radius})"
+
+
+def warm_start_of(given: Any, space: VectorSpace) -> WarmStart | None:
+    """Return what a run in `space` is to begin with, of a result or its state; None for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or of another number of variables; with ranks.
+    """
+    if given is None:
+        return None
+    state = given.get("state") if isinstance(given, OptimizeResult) else given
+    if not isinstance(state, State):
+        what = "a result without one" if state is None else type(given).__name__
+        raise TypeError(f"warm_start must be a result of qnsolve.minimize or its state, got {what}")
+    if space.sharded:
+        raise ValueError("warm_start is not supported with comm")
+    if state.n != space.size:
+        raise ValueError(f"warm_start is of a run with n = {state.n}, x0 has n = {space.size}")
+    s, y, gamma = state.kept
+
+    def vector(v: Array) -> Array:
+        return space.xp.astype(array_like(v, space, "warm_start"), space.dtype, copy=False)
+
+    pairs = [(vector(a), vector(b)) for a, b in zip(s, y, strict=True)]
+    return WarmStart(pairs, gamma, state.radius or 0.0)
 
 
 def handed_over(parts: dict[str, Any], *, resumable: bool) -> dict[str, Any]:
@@ -86,8 +117,8 @@ def handed_over(parts: dict[str, Any], *, resumable: bool) -> dict[str, Any]:
         Whether the run would go on, had it been asked for more.
     """
     model, reach = parts["at"].model, parts.get("reach")
-    size = {reach.word: reach.size} if reach is not None and resumable else {}
-    fields: dict[str, Any] = {"state": State(model, size.get("radius"), size.get("weight"))}
+    radius = reach.size if isinstance(reach, Radius) and resumable else None
+    fields: dict[str, Any] = {"state": State(model, radius)}
     if model.holds is not None:
         inverse, space = model.holds == "hess_inv", model.space
 

@@ -26,7 +26,7 @@ from qnsolve.questions import Answer, Asking, Multiply, relay
 from qnsolve.solvers.metric import Metric
 from qnsolve.solvers.moving_norms import MovingNorm
 from qnsolve.solvers.reach import Reach
-from qnsolve.solvers.start import first_gamma
+from qnsolve.solvers.start import WarmStart, first_gamma
 from qnsolve.state import Saved, Stateful
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
@@ -161,6 +161,9 @@ class Model(Stateful):
         self.gradient, self.gradient_norm = end.g, end.gradient_norm
         self.largest_slope, self.point_norm = end.largest_slope, end.point_norm
 
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from what a former run knew: of no use to a model without pairs."""
+
     def tried(self, trial: Any) -> None:
         """Take into account that a trial step has been evaluated, whatever came of it."""
 
@@ -221,6 +224,16 @@ class SecantModel(Model):
         else:
             self.matrix.reset(gamma)
         q = self.metric.from_ball(self.gradient)
+        self._tracked = TrackedGradient.of(q, self.matrix.pairs, self.gradient_norm)
+
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from the pairs of a former run, after :meth:`begin`."""
+        metric = self.metric
+        self.matrix.take_over(
+            ((metric.to_ball(s), metric.from_ball(y)) for s, y in warm.pairs),
+            math.nan if isinstance(metric, DiagonalNorm) else warm.gamma,
+        )
+        q = metric.from_ball(self.gradient)
         self._tracked = TrackedGradient.of(q, self.matrix.pairs, self.gradient_norm)
 
     def minimise(self, reach: Reach, x: Array) -> Asking[SubproblemResult]:

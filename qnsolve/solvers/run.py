@@ -18,6 +18,7 @@ from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
 from qnsolve.solvers.handover import handed_over
 from qnsolve.solvers.models import End, Model
 from qnsolve.solvers.outcome import Outcome
+from qnsolve.solvers.start import WarmStart
 from qnsolve.solvers.stopping import STUCK, Stopping
 from qnsolve.state import Saved, Stateful
 
@@ -44,6 +45,8 @@ class Run(Stateful):
     options : SolverOptions
     callback : callable or None
         As made by :func:`qnsolve.callback.wrap_callback`.
+    warm : WarmStart, optional
+        What is known from a former run.
 
     Attributes
     ----------
@@ -65,8 +68,9 @@ class Run(Stateful):
         callables: Callables,
         options: SolverOptions,
         callback: Callable[[OptimizeResult], bool] | None,
+        warm: WarmStart | None = None,
     ) -> None:
-        self.options = options
+        self.options, self.warm = options, warm
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback = callables, callback
