@@ -2,6 +2,7 @@
 
 from qnsolve import presets, stochastic, verify
 from qnsolve._version import __version__
+from qnsolve.curvature import StandardErrors, standard_errors
 from qnsolve.interface import minimize
 from qnsolve.krylov.gltr import gltr, lanczos_cubic
 from qnsolve.krylov.model import KrylovResult
@@ -22,6 +23,7 @@ from qnsolve.quasi_newton.scipy_adapters import (
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.result import Status
 from qnsolve.solve import solve_cubic, solve_trs
+from qnsolve.solvers.handover import State
 from qnsolve.subproblem.certificate import Certificate
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
 from qnsolve.subproblem.types import SubproblemStatus
@@ -39,6 +41,8 @@ __all__ = [
     "PartialSpectrum",
     "QuadraticModel",
     "ScaledMatrix",
+    "StandardErrors",
+    "State",
     "Status",
     "SubproblemResult",
     "SubproblemStatus",
@@ -56,6 +60,7 @@ __all__ = [
     "presets",
     "solve_cubic",
     "solve_trs",
+    "standard_errors",
     "steihaug_cg",
     "stochastic",
     "verify",

@@ -29,6 +29,7 @@ def minimize(
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     comm: Any = None,
+    warm_start: Any = None,
 ) -> OptimizeResult:
     r"""Find a local minimiser of a smooth function of n real variables.
 
@@ -83,6 +84,11 @@ def minimize(
         options but ``disp``, ``history`` and ``maxtime``; a callback may be given on some.  What is
         wrong with an argument, or raised by a callable, on one rank ends all of them: the others
         raise :class:`qnsolve.comm.RankError` with its message.
+    warm_start : OptimizeResult or State, optional
+        A result of a similar problem with as many variables, by any method but over ranks: the run
+        begins with its pairs, as far as they pass the tests of this method's matrix, its gamma and
+        its radius, in place of none.  `x0` is given all the same, often ``result.x``.
+        Where a checkpoint is gone on from, that counts.
 
     Returns
     -------
@@ -90,7 +96,12 @@ def minimize(
         With ``x`` (the last point accepted, the lowest to rounding in fun; shape of `x0`), ``fun``,
         ``jac`` (shape of `x0`), ``nit``, ``nfev``, ``njev``, ``status``
         (:class:`qnsolve.Status`), ``success``, ``message``, ``n_pairs``, ``skipped``,
-        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  "newton-tr" adds
+        ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  ``hess`` and
+        ``hess_inv`` are the matrix of the last model and its inverse, on flat vectors in the
+        variables of `fun`, as SciPy's LinearOperator (``@``, ``solve``, ``diagonal()``,
+        ``todense()``); where it is singular, the inverse raises ``numpy.linalg.LinAlgError``.  They
+        and ``state`` hold the pairs of the run, 2 m vectors, and cost nothing until they are used.
+        "newton-tr" has no matrix and, with `comm`, nobody has the whole of it.  "newton-tr" adds
         ``nhev``, its products with the Hessian, "lsr1-ls" ``n_modified``, its iterations along
         another direction than -Hg.
 
@@ -136,6 +147,7 @@ def minimize(
         constraints=constraints,
         callback=callback,
         comm=comm,
+        warm_start=warm_start,
         **{"tol": tol, **(options or {})},
     )
 

@@ -32,6 +32,7 @@ from qnsolve.quasi_newton.hybrid import regime_of
 from qnsolve.questions import Asking, drive
 from qnsolve.solvers.bounds import BoundedModel
 from qnsolve.solvers.compiled_model import CompiledModel, fits
+from qnsolve.solvers.handover import warm_start_of
 from qnsolve.solvers.line_search import minimise_on_lines
 from qnsolve.solvers.loop import Parts, minimise
 from qnsolve.solvers.matrices import MatrixFactory, build_hybrid, build_lsr1
@@ -41,7 +42,7 @@ from qnsolve.solvers.moving_norms import AdaptiveNorm
 from qnsolve.solvers.radius import Interpolated, RadiusRule, interpolated_radius
 from qnsolve.solvers.reach import Radius, Weight
 from qnsolve.solvers.run import Run
-from qnsolve.solvers.start import FirstReach
+from qnsolve.solvers.start import FirstReach, WarmStart
 from qnsolve.solvers.weight import rule_of
 from qnsolve.subproblem.regions import TRUST_REGIONS
 
@@ -207,7 +208,7 @@ DOCSTRING = """Minimise a smooth function by {words}.
         {hessian}
     bounds, constraints
         Refused where they restrict x.
-    callback, comm : optional
+    callback, comm, warm_start : optional
         As in :func:`qnsolve.minimize`.
     **options
         The fields of :class:`qnsolve.options.{options}`, and ``tol`` for ``gtol``.
@@ -254,6 +255,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         constraints: Any = (),
         callback: Callable[..., Any] | None = None,
         comm: Any = None,
+        warm_start: Any = None,
         **options: Any,
     ) -> OptimizeResult:
         method = TABLE[name]
@@ -262,7 +264,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         objective = Objective(fun, x0, args, jac, comm)
         space = objective.space
 
-        def arguments() -> tuple[SolverOptions, Hessian | None, Any]:
+        def arguments() -> tuple[SolverOptions, Hessian | None, Any, WarmStart | None]:
             inside = options_inside(options, objective.border)
             checked, hessian = method.options.from_user(inside, space.eps), None
             box = Box.of(bounds, space, objective.border)
@@ -274,9 +276,10 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
                 if hess is not None and space.sharded:
                     raise ValueError("with comm no rank has all rows of hess; give hessp")
                 hessian = Hessian(objective, hess, hessp, args)
-            return checked, hessian, wrap_callback(callback)
+            warm = warm_start_of(warm_start, space)
+            return checked, hessian, wrap_callback(callback), warm
 
-        checked, hessian, shown = space.agreed(arguments)
+        checked, hessian, shown, warm = space.agreed(arguments)
         if space.sharded:
             require_same(space, method=name, jac=jac is True)
             require_same(space, **{n: v for n, v in vars(checked).items() if n not in OF_A_RANK})
@@ -284,7 +287,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         if hessian is None:
             warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
-        run = Run(callables, checked, _on_all_ranks(shown, space))
+        run = Run(callables, checked, _on_all_ranks(shown, space), warm)
         result = drive(method.loop(checked, run), callables.answer)
         for vector in VECTORS.intersection(result):
             result[vector] = objective.shaped(result[vector])

@@ -72,15 +72,20 @@ class Status(IntEnum):
         return self in (Status.GTOL, Status.FTOL, Status.AS_FAR_AS_KNOWN)
 
 
-MATRIX = (
-    "the result has no {name}: the matrix of a run is not handed over.  Update an LSR1 or LBFGS "
-    "in a callback with the differences of x and jac of its intermediate_result; its products are "
-    "@ and solve"
+NO_MATRIX = (
+    "the result has no {name}: no model was made, for the run ended at its start or was shared by "
+    "ranks, none of which has the whole matrix"
+)
+
+OF_THE_FUNCTION = (
+    "the result has no {name}: newton-tr keeps no matrix, it multiplies with the Hessian of fun, "
+    "which is hess(result.x) or hessp(result.x, p) where you gave one; "
+    "qnsolve.standard_errors(fun, result, k=n) measures the diagonal of its inverse"
 )
 
 
 class Result(OptimizeResult):
-    """SciPy's result, which says why it has no matrix.
+    """SciPy's result, which says where the Hessian is if it has no matrix.
 
     Examples
     --------
@@ -90,7 +95,8 @@ class Result(OptimizeResult):
 
     def __getattr__(self, name: str) -> Any:
         if name in ("hess", "hess_inv") and name not in self:
-            raise AttributeError(MATRIX.format(name=name))
+            message = OF_THE_FUNCTION if "nhev" in self else NO_MATRIX
+            raise AttributeError(message.format(name=name))
         return super().__getattr__(name)
 
 

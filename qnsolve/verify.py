@@ -13,6 +13,7 @@ import numpy as np
 
 from qnsolve.arrays import Array, new_space
 from qnsolve.bounds import Box
+from qnsolve.curvature import measured_ratios
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
 from qnsolve.solve import checked_problem, in_metric
@@ -358,6 +359,79 @@ def check_cubic(
     model = _checked_model(g, B, norm, REGULARISATIONS)
     term = Regularisation(weight, norm if isinstance(norm, str) else "l2", power)
     return _certify(model, step, term, multipliers)
+
+
+@dataclass(frozen=True, eq=False)
+class HessianError:
+    """Comparison of the matrix of a run with differences of gradients.
+
+    Attributes
+    ----------
+    ratios : ndarray, shape (k,)
+        Curvature of the function over that of the matrix, along the directions measured, ascending;
+        all 1 where the matrix is right.
+    nfev : int
+        Evaluations of fun.
+    """
+
+    ratios: np.ndarray
+    nfev: int
+
+    @property
+    def factor(self) -> float:
+        """Largest factor between the two curvatures, either way; infinite where H is not positive.
+
+        A standard error from the matrix alone may be wrong by its root.
+        """
+        if not len(self.ratios) or not self.ratios[0] > 0.0:  # or no gradient there was finite
+            return np.inf
+        return max(float(self.ratios[-1]), 1.0 / float(self.ratios[0]))
+
+
+def hessian_error(
+    fun: Callable[..., Any], result: Any, k: int = 5, args: Any = (), jac: Any = True
+) -> HessianError:
+    """Compare the matrix of a run with the Hessian at its end, along k directions.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> (f, g)``, or ``-> f`` with a `jac`.
+    result : OptimizeResult
+        Of :func:`qnsolve.minimize`, with a matrix.
+    k : int, from 1 to n
+        Number of directions.
+    args, jac
+        As in :func:`qnsolve.minimize`.
+
+    Returns
+    -------
+    HessianError
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described, or the result has no matrix.
+    numpy.linalg.LinAlgError
+        If the matrix is singular.
+
+    Notes
+    -----
+    k + 1 evaluations.  The ratios are Ritz values of B^{-1/2} H B^{-1/2}, negative eigenvalues of B
+    replaced by their moduli: with few directions they show the largest errors first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qnsolve
+    >>> d = np.array([1.0, 10.0, 100.0])
+    >>> fun = lambda x: (0.5 * x @ (d * x), d * x)
+    >>> result = qnsolve.minimize(fun, np.ones(3), jac=True, options={"gtol": 1e-10})
+    >>> check = qnsolve.verify.hessian_error(fun, result, k=3)
+    >>> check.factor < 1.01, check.nfev
+    (True, 4)
+    """
+    return HessianError(*measured_ratios(fun, result, k, args, jac))
 
 
 def _checked_model(

@@ -52,6 +52,7 @@ LAYERS = {
 # Leaves: no solver imports them, and they may import anything.
 LEAVES = {
     "qnsolve.verify",
+    "qnsolve.curvature",
     "qnsolve.problems",
     "qnsolve.parallel",
     "qnsolve.plotting",

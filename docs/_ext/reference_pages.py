@@ -67,6 +67,8 @@ ORIGINS = {
     "qnsolve.interface": "Minimise",
     "qnsolve.methods": "Minimise",
     "qnsolve.result": "Minimise",
+    "qnsolve.curvature": "Minimise",
+    "qnsolve.solvers.handover": "Minimise",
     "qnsolve.quasi_newton": "Matrices",
     "qnsolve.subproblem": "Subproblems",
     "qnsolve.norms": "Subproblems",

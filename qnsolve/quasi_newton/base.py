@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from enum import Enum
 from typing import Any, Self
@@ -180,6 +180,27 @@ class CompactMatrix(Stateful):
             # Of an empty matrix gamma I alone has the curvature of a pair that is satisfied.
             self._gamma, self._spectrum = gamma, None
         return status
+
+    def take_over(self, pairs: Iterable[tuple[Array, Array]], gamma: float) -> None:
+        """Forget all pairs, and take those of a former run that pass the tests of :meth:`update`.
+
+        Parameters
+        ----------
+        pairs : iterable of (array, array)
+            s and y, oldest first.
+        gamma : float
+            The gamma that goes with them; where it is none to start from, the rule chooses.
+        """
+        known = self._allows(gamma) and gamma != 0.0
+        self.reset(gamma if known else self.gamma)
+        rule = self._rule
+        if known:
+            self._rule = Constant(self._gamma)
+        try:
+            for s, y in pairs:
+                self.update(s, y)
+        finally:
+            self._rule = rule
 
     @np.errstate(over="ignore", invalid="ignore")
     def rescale(self, factor: Array) -> None:

@@ -234,6 +234,10 @@ class RowMemory(Stateful):
         self._gram[:count, :count] = state["gram"]
         self._order, self._used = [int(slot) for slot in state["order"]], used
 
+    def stored(self) -> list[tuple[Array, Array]]:
+        """Return copies of the pairs (s, y), oldest first; none where they are not kept as such."""
+        return []
+
     def _newest_with(self, v: Array, with_s: float, with_y: float) -> Sequence[float]:
         """Return the products of the newest pair's rows with v, of which s'v and y'v are known."""
         raise NotImplementedError
@@ -348,6 +352,10 @@ class PairMemory(RowMemory):
     def slots(self) -> tuple[list[int], int]:
         """The slots of the pairs, oldest first, and how many have been used."""
         return list(self._order), self._used
+
+    def stored(self) -> list[tuple[Array, Array]]:
+        rows = self.rows
+        return [(rows[i, :] * 1.0, rows[i + 1, :] * 1.0) for i in self.s_rows.tolist()]
 
     def keep(self, count: int) -> None:
         """Forget all but the `count` newest pairs."""

@@ -15,6 +15,7 @@ from qnsolve.quasi_newton.base import CompactMatrix
 from qnsolve.quasi_newton.hybrid import HybridLSR1
 from qnsolve.quasi_newton.lbfgs import LBFGS
 from qnsolve.quasi_newton.lsr1 import LSR1
+from qnsolve.quasi_newton.operators import MatrixOperator, solve, space_of_operand
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 
@@ -22,9 +23,6 @@ APPROX_TYPES = ("hess", "inv_hess")
 
 _NOT_FOR_SCIPY = {"n", "dtype", "xp", "like"}
 """Parameters of the matrices that SciPy's interface settles: NumPy, float64, its own n."""
-
-MAX_RESIDUAL = 1.5e-8
-"""||B x - b|| / ||b|| above which x is no solution and B called singular: sqrt(eps)."""
 
 
 class CompactStrategy(HessianUpdateStrategy):
@@ -101,7 +99,7 @@ class CompactStrategy(HessianUpdateStrategy):
         matrix = self._initialised()
         p = matrix._checked(p, "p")
         self._settle(matrix, p)
-        return matrix.matvec(p) if self.approx_type == "hess" else _solve(matrix, p)
+        return matrix.matvec(p) if self.approx_type == "hess" else solve(matrix, p)
 
     def get_matrix(self) -> np.ndarray:
         """Return B or its inverse as an (n, n) array; for small n.
@@ -114,7 +112,7 @@ class CompactStrategy(HessianUpdateStrategy):
         matrix = self.matrix
         if self.approx_type == "hess":
             return matrix.to_dense()
-        inverse = np.stack([_solve(matrix, unit) for unit in np.eye(matrix.n)], axis=1)
+        inverse = np.stack([solve(matrix, unit) for unit in np.eye(matrix.n)], axis=1)
         return 0.5 * (inverse + inverse.T)
 
     @property
@@ -144,13 +142,6 @@ class CompactStrategy(HessianUpdateStrategy):
                 f"{type(self).__name__} has no dimension yet: call initialize(n, approx_type)"
             )
         return self._matrix
-
-
-def _solve(matrix: CompactMatrix, b: np.ndarray) -> np.ndarray:
-    x = matrix.solve(b)
-    if not np.linalg.norm(matrix.matvec(x) - b) <= MAX_RESIDUAL * np.linalg.norm(b):
-        raise np.linalg.LinAlgError("the matrix is singular to working precision: no inverse")
-    return x
 
 
 class LSR1Strategy(CompactStrategy):
@@ -301,30 +292,11 @@ def as_linear_operator(B: CompactMatrix | ScaledMatrix | PartialSpectrum) -> Lin
     >>> eigsh(as_linear_operator(B), k=1, which="SA", v0=np.ones(1000))[0].round(6)
     array([-2.])
     """
-    return _SymmetricOperator(B)
-
-
-class _SymmetricOperator(LinearOperator):
-    def __init__(self, B: CompactMatrix | ScaledMatrix | PartialSpectrum) -> None:
-        if isinstance(B, ScaledMatrix):
-            space = B.metric.space
-        elif isinstance(B, CompactMatrix | PartialSpectrum):
-            space = B.space
-        else:
-            raise TypeError(
-                "a matrix of qnsolve is wanted, such as LSR1 or ScaledMatrix, got "
-                f"{type(B).__name__}"
-            )
-        if not space.on_host:
-            raise TypeError(f"a matrix on NumPy vectors is wanted, got one on {space.xp.__name__}")
-        self._operand = B
-        super().__init__(dtype=np.dtype(space.dtype), shape=(space.size, space.size))
-
-    def _matvec(self, v: np.ndarray) -> np.ndarray:
-        return self._operand.matvec(np.asarray(v).reshape(-1).astype(self.dtype, copy=False))
-
-    def _adjoint(self) -> LinearOperator:
-        return self
-
-    def _transpose(self) -> LinearOperator:
-        return self
+    if not isinstance(B, CompactMatrix | ScaledMatrix | PartialSpectrum):
+        raise TypeError(
+            f"a matrix of qnsolve is wanted, such as LSR1 or ScaledMatrix, got {type(B).__name__}"
+        )
+    space = space_of_operand(B)
+    if not space.on_host:
+        raise TypeError(f"a matrix on NumPy vectors is wanted, got one on {space.xp.__name__}")
+    return MatrixOperator(lambda: B, space)

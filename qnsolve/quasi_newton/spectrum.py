@@ -24,7 +24,7 @@ CANCELLATION = 0.5
 rounding by the square of its inverse, and near the hard case the step is as wrong as that."""
 
 CANCELLATION_IN_LOOP = 1e-2
-"""The same for the basis of an outer loop, which asks for fewer digits and forms no vector twice."""
+"""The same for the basis of a loop, which asks for fewer digits and forms no vector twice."""
 
 LITTLE_LEFT = 1e-4
 """The same ratio below which an outer loop wants g_perp made orthogonal to U once more."""
@@ -150,6 +150,12 @@ class Subspace:
     def coefficients(self) -> np.ndarray:
         """C in ``U = W' C``, shape (rows of W, r)."""
         return self._coefficients
+
+    @property
+    def rows(self) -> Array:
+        """W in ``U = W' C``, as long as it is that of the memory."""
+        self._check_version()
+        return self._rows.rows
 
     @property
     def rank(self) -> int:
@@ -363,6 +369,35 @@ class PartialSpectrum(Subspace):
         changed._version = self._version
         return changed
 
+    def inverted(self) -> PartialSpectrum:
+        """Return the spectrum of the inverse; raises LinAlgError where there is none."""
+        self._check_regular(0.0)
+        values = 1.0 / self.eigenvalues
+        order = np.argsort(values)
+        gamma = 1.0 / self.gamma if self.gamma else 0.0  # 0 off a basis that is complete
+        inverse = PartialSpectrum(
+            gamma, values[order], self._rows, self.coefficients[:, order], self._orthogonality
+        )
+        inverse._version = self._version
+        return inverse
+
+    def on_fixed_rows(self) -> PartialSpectrum:
+        """Return the same spectrum on a copy of its rows, which nobody changes."""
+        rows = FixedRows(self.space, self.rows * 1.0)
+        return PartialSpectrum(
+            self.gamma, self.eigenvalues, rows, self.coefficients, self._orthogonality
+        )
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def diagonal(self) -> Array:
+        """Return the diagonal of B, shape (n,), in O(r q n) for q rows."""
+        tail = self.gamma if self.complement_dim else 0.0
+        diagonal = self.space.zeros(self.space.length) + tail
+        for value, column in zip(self.eigenvalues, self.coefficients.T, strict=True):
+            u = self.space.combine(column, self.rows)
+            diagonal = diagonal + (float(value) - tail) * u * u
+        return diagonal
+
     @property
     def basis(self) -> Subspace:
         """The coordinates in which vectors are split and lifted at least cost."""
@@ -415,11 +450,14 @@ class PartialSpectrum(Subspace):
         b, shift = self.space.checked(b, "b"), REAL(shift, "shift")
         shifted = self.eigenvalues + shift
         tau = self.gamma + shift
+        self._check_regular(shift)
+        par = self._par(b, None)
+        return self.lift(par / shifted, 1.0 / tau if self.complement_dim else 0.0, b, par)
+
+    def _check_regular(self, shift: float) -> None:
         least = np.abs(self.all_eigenvalues + shift).min()
         if not least > self.space.eps * (self.norm + abs(shift)):
             raise np.linalg.LinAlgError(f"B + {shift!r} I is singular to working precision")
-        par = self._par(b, None)
-        return self.lift(par / shifted, 1.0 / tau if self.complement_dim else 0.0, b, par)
 
 
 def checked_dense(B: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
 from qnsolve.questions import Answer, Asking
 from qnsolve.solvers.models import End, SecantModel
 from qnsolve.solvers.reach import Reach
+from qnsolve.solvers.start import WarmStart
 
 MOST_PAIRS = 100
 """Beyond, the work on small matrices outweighs the interpreter."""
@@ -119,6 +120,10 @@ class CompiledModel(SecantModel):
 
     def begin(self, length: float) -> None:
         super().begin(length)
+        self._push()
+
+    def take_over(self, warm: WarmStart) -> None:
+        super().take_over(warm)
         self._push()
 
     def restored(self) -> None:

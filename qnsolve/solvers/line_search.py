@@ -20,7 +20,7 @@ from qnsolve.solvers.metric import EuclideanNorm
 from qnsolve.solvers.models import End, Model
 from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.run import Run
-from qnsolve.solvers.start import first_gamma, starting_radius
+from qnsolve.solvers.start import WarmStart, first_gamma, starting_radius
 from qnsolve.solvers.wolfe import LinePoint, strong_wolfe
 from qnsolve.state import Saved
 
@@ -41,6 +41,7 @@ class LineModel(Model):
     _tracked: Saved[TrackedGradient]
     last_t: Saved[float | None]
     n_modified: Saved[int]
+    holds = "hess_inv"
 
     def __init__(self, metric: EuclideanNorm, options: LineSearchOptions) -> None:
         super().__init__(metric)
@@ -59,6 +60,11 @@ class LineModel(Model):
         self.matrix.reset(first_gamma(self.gradient_norm, length))
         self._tracked = TrackedGradient.of(self.gradient, self.matrix.pairs, self.gradient_norm)
         self.last_t = None
+
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from the pairs of a former run, after :meth:`begin`."""
+        self.matrix.take_over(warm.pairs, warm.gamma)
+        self._tracked = TrackedGradient.of(self.gradient, self.matrix.pairs, self.gradient_norm)
 
     def direction(self) -> Direction:
         """Return a direction of descent."""
@@ -108,6 +114,8 @@ def minimise_on_lines(options: LineSearchOptions, run: Run) -> Asking[OptimizeRe
     at.model.begin(
         min(options.initial_step or _first_length(at), longest_step(run.space, at.model.point_norm))
     )
+    if run.warm is not None:
+        at.model.take_over(run.warm)
     run.keeps(at=at)
 
     status = run.before_step(at.model)

@@ -92,10 +92,14 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
     del start  # the iterate owns x and g from here: a name kept would keep a vector of length n
     first_reach = parts.first_reach(run.space.size)
     begin(at, reach, first_reach)
+    if run.warm is not None:
+        model.take_over(run.warm)
+        reach.take_over(run.warm)
     run.keeps(at=at, reach=reach)
 
     status = run.before_step(model)
-    if status is None and run.nit == 0 and options.first_step is not None:
+    cold = run.nit == 0 and not model.n_pairs
+    if status is None and cold and options.first_step is not None:
         with run.iteration():
             outcome = yield from take_first_step(at, options.first_step, run)
             reach.follow(outcome)

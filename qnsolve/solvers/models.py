@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from qnsolve.questions import Answer, Asking, Multiply, relay
 from qnsolve.solvers.metric import Metric
 from qnsolve.solvers.moving_norms import MovingNorm
 from qnsolve.solvers.reach import Reach
-from qnsolve.solvers.start import FirstReach, first_gamma, starting_radius
+from qnsolve.solvers.start import FirstReach, WarmStart, first_gamma, starting_radius
 from qnsolve.state import Saved, Stateful
 from qnsolve.subproblem.box import BoxedStep
 from qnsolve.subproblem.model import QuadraticModel, SubproblemResult
@@ -142,6 +142,9 @@ class Model(Stateful):
     asks_products = False
     """Whether it multiplies with the Hessian."""
 
+    holds: ClassVar[str | None] = None
+    """What its matrix stands for, "hess" or "hess_inv"; None where it has no matrix."""
+
     def __init__(self, metric: Metric, moving: MovingNorm | None = None) -> None:
         self.metric, self.moving = metric, moving
         self.gradient = None
@@ -181,6 +184,9 @@ class Model(Stateful):
         self.gradient, self.gradient_norm = end.g, end.gradient_norm
         self.largest_slope, self.point_norm = end.largest_slope, end.point_norm
 
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from what a former run knew: of no use to a model without pairs."""
+
     def tried(self, trial: Any) -> None:
         """Take into account that a trial step has been evaluated, whatever came of it."""
 
@@ -215,6 +221,7 @@ class SecantModel(Model):
     """The gradient in the ball as a TrackedGradient; None on mini-batches."""
     _diagonal: Saved[Array | None]
     _age: Saved[int]
+    holds = "hess"
 
     def __init__(
         self,
@@ -240,6 +247,16 @@ class SecantModel(Model):
         else:
             self.matrix.reset(gamma)
         q = self.metric.from_ball(self.gradient)
+        self._tracked = TrackedGradient.of(q, self.matrix.pairs, self.gradient_norm)
+
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from the pairs of a former run, after :meth:`begin`."""
+        metric = self.metric
+        self.matrix.take_over(
+            ((metric.to_ball(s), metric.from_ball(y)) for s, y in warm.pairs),
+            math.nan if isinstance(metric, DiagonalNorm) else warm.gamma,
+        )
+        q = metric.from_ball(self.gradient)
         self._tracked = TrackedGradient.of(q, self.matrix.pairs, self.gradient_norm)
 
     def minimise(self, reach: Reach, x: Array) -> Asking[SubproblemResult | BoxedStep]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.radius import RadiusRule
-from qnsolve.solvers.start import first_gamma
+from qnsolve.solvers.start import WarmStart, first_gamma
 from qnsolve.solvers.weight import (
     FASTEST_FALL,
     LARGEST,
@@ -35,6 +35,9 @@ its length."""
 
 ROUNDING = 1e-6
 """Part by which the first step may exceed the length that its weight was chosen for."""
+
+WARM_PART = 0.1
+"""Part of the longest step of the pairs of a former run that the radius is at least."""
 
 FORGET = 0.3
 """Part of the length of recent steps that is left after one that was much shorter."""
@@ -76,6 +79,7 @@ class Radius(Stateful):
     ) -> None:
         self._options, self._rule, self._norm = options, rule, norm
         self._least, self._most, self._first = least, most, first
+        self._given = first is not None
         self.size = np.nan
 
     def begin(self, length: float, gradient_norm: float, longest: float = np.inf) -> None:
@@ -87,6 +91,16 @@ class Radius(Stateful):
         first = (gradient_norm or 1.0) if isinstance(first, str) else first
         self.size = self._within(min(first, longest))
         self._first = None
+
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from the radius of a former run, unless the first radius was given.
+
+        A run that ends for rounding has shrunk its radius for rounding; the steps of its pairs say
+        how far its matrix holds.
+        """
+        size = max(warm.radius, WARM_PART * warm.longest)
+        if size > 0.0 and not self._given:
+            self.size = self._within(size)
 
     @property
     def first_length(self) -> float:
@@ -179,6 +193,14 @@ class Weight(Stateful):
         gamma = first_gamma(gradient_norm, self.first_length)
         weight = self._first or (gamma / length if length else np.inf)
         self.size, self._first = within_range(weight), None
+
+    def take_over(self, warm: WarmStart) -> None:
+        """Go on from the lengths of the steps of a former run.
+
+        Its weight is not that of the next problem: from there a run took more evaluations.
+        """
+        if warm.pairs:
+            self.length, self.moved = warm.longest, True
 
     @property
     def first_length(self) -> float:

@@ -16,8 +16,10 @@ from qnsolve.options import SolverOptions
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status, make_result
 from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
+from qnsolve.solvers.handover import handed_over
 from qnsolve.solvers.models import End, Model
 from qnsolve.solvers.outcome import Outcome
+from qnsolve.solvers.start import WarmStart
 from qnsolve.solvers.stopping import STUCK, Stopping
 from qnsolve.state import Saved, Stateful
 
@@ -44,6 +46,8 @@ class Run(Stateful):
     options : SolverOptions
     callback : callable or None
         As made by :func:`qnsolve.callback.wrap_callback`.
+    warm : WarmStart, optional
+        What is known from a former run.
 
     Attributes
     ----------
@@ -65,13 +69,15 @@ class Run(Stateful):
         callables: Callables,
         options: SolverOptions,
         callback: Callable[[OptimizeResult], bool] | None,
+        warm: WarmStart | None = None,
     ) -> None:
-        self.options = options
+        self.options, self.warm = options, warm
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback = callables, callback
         self._history, self._sizes = [], [0.0, 0.0]
         self._checkpoint = checkpoint_of(callables, options)
+        self._parts: dict[str, Any] = {}
 
     @property
     def space(self) -> VectorSpace:
@@ -104,6 +110,7 @@ class Run(Stateful):
             All but what changes while a trial is evaluated, which this run knows; `at` among them:
             the iterate.
         """
+        self._parts = parts
         self._checkpoint.watch(parts, {"run": self, "callables": self.callables})
 
     def iteration(self) -> AbstractContextManager[None]:
@@ -161,6 +168,8 @@ class Run(Stateful):
             self._checkpoint.write()
         if self.options.history:
             fields["history"] = self._history
+        if self._parts and not self.space.sharded:
+            fields |= handed_over(self._parts, resumable=status in TO_BE_CONTINUED)
         counts = {**self.counts(), "skipped": self.skipped, "restarts": self.restarts}
         result = make_result(status, x=x, fun=f, jac=g, **counts, **fields)
         if self.stopping.slopes.doubtful and status is not Status.WRONG_GRADIENT:

@@ -5,6 +5,31 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from qnsolve.arrays import Array, space_of
+
+
+class WarmStart(NamedTuple):
+    """What a run begins with that goes on from a former one.
+
+    Attributes
+    ----------
+    pairs : list of (array, array)
+        s and y, oldest first, vectors of the new run.
+    gamma : float
+        NaN where it is not known.
+    radius : float
+        Of the next step; 0 where it is not known.
+    """
+
+    pairs: list[tuple[Array, Array]]
+    gamma: float
+    radius: float
+
+    @property
+    def longest(self) -> float:
+        """Length of the longest step of the pairs."""
+        return max((space_of(s).norm(s) for s, _ in self.pairs), default=0.0)
+
 
 class FirstReach(NamedTuple):
     """How far a first step may go: in lengths of x0, and of the way to f = 0 by a linear model."""

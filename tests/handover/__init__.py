@@ -1,0 +1,1 @@
+"""What a run hands over: its matrix, its state, its loop."""
