@@ -51,6 +51,7 @@ LAYERS = {
 # Leaves: no solver imports them, and they may import anything.
 LEAVES = {
     "qnsolve.verify",
+    "qnsolve.judging",
     "qnsolve.problems",
     "qnsolve.parallel",
     "qnsolve.plotting",
