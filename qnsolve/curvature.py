@@ -97,7 +97,7 @@ class Reference:
     def __init__(self, operator: Any) -> None:
         spectrum = operator.spectrum()
         operator.inverted.spectrum()  # raises where there is none
-        rows = to_host(spectrum.rows)
+        rows = to_host(spectrum.rows.rows)
         self.U = rows.T @ spectrum.coefficients
         self.lam, self.gamma = np.abs(spectrum.eigenvalues), abs(spectrum.gamma)
         self.n, r = self.U.shape

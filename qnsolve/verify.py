@@ -1,32 +1,34 @@
-"""Checks that trust nobody: gradients, secant equations and answers to subproblems.
+"""Checks that trust nobody: derivatives, secant equations and answers to subproblems.
 
 Nothing in the solvers imports this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from qnsolve.arrays import Array, new_space
+from qnsolve.arrays import Array, VectorSpace, new_space
+from qnsolve.arrays.libraries import to_number
 from qnsolve.bounds import Box
+from qnsolve.checks import integer
 from qnsolve.curvature import measured_ratios
+from qnsolve.hessian import Hessian
+from qnsolve.judging import judge
 from qnsolve.norms import DiagonalNorm
 from qnsolve.objective import Objective
-from qnsolve.solve import checked_problem, in_metric
 from qnsolve.subproblem.arguments import checked_positive, checked_power
-from qnsolve.subproblem.certificate import Certificate
-from qnsolve.subproblem.model import Matrix, QuadraticModel, space_of_matrix
+from qnsolve.subproblem.model import Matrix, space_of_matrix
 from qnsolve.subproblem.regions import (
     REGULARISATIONS,
     TRUST_REGIONS,
     Regularisation,
-    Term,
     TrustRegion,
 )
+from qnsolve.subproblem.step_check import StepCheck
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,306 @@ def check_grad(fun: Callable[..., Any], x: Any, args: Any = (), jac: Any = True)
         measured=float(measured[worst]),
         noise=float(exact.space.eps ** (2 / 3) * abs(f) / scale),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class HessianCheck:
+    """Comparison of products with a Hessian with central differences of the gradient.
+
+    Attributes
+    ----------
+    error : float
+        Largest disagreement of a component, relative to the largest component in modulus.
+    component : tuple of int
+        Index of that component in x.
+    given, measured : float
+        That component as the user's product has it, and by differences.
+    direction : array, like x
+        The direction of that product.
+    noise : float
+        Disagreement, in the unit of `error`, that rounding in the gradient alone could explain.
+    asymmetry : float
+        Largest ``|u'Hv - v'Hu|`` over ``|u| |Hv| + |v| |Hu|`` of two directions.
+    """
+
+    error: float
+    component: tuple[int, ...]
+    given: float
+    measured: float
+    direction: Array
+    noise: float
+    asymmetry: float
+
+    @property
+    def consistent(self) -> bool:
+        """True where the Hessian is symmetric and that of the gradient, as far as can be seen."""
+        allowed = max(1e-5, 10.0 * self.noise)
+        return self.error <= allowed and self.asymmetry <= allowed
+
+
+def check_hessp(
+    fun: Callable[..., Any],
+    x: Any,
+    hessp: Callable[..., Any] | None = None,
+    args: Any = (),
+    jac: Any = True,
+    *,
+    hess: Callable[..., Any] | None = None,
+    directions: int = 3,
+    seed: int = 0,
+) -> HessianCheck:
+    """Compare products with a Hessian with central differences of the gradient.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> f``, or ``-> (f, g)`` with ``jac=True``.
+    x : array, of any library
+        Where to compare.
+    hessp : callable, optional
+        ``hessp(x, p, *args) -> H p``, with p of the shape of x.
+    args : tuple, optional
+    jac : callable or True
+        The gradient is taken for right: :func:`check_grad` first.
+    hess : callable, optional
+        ``hess(x, *args) -> H``, in place of `hessp`: in every form that :func:`qnsolve.minimize`
+        takes.
+    directions : int, >= 1
+        Random directions.  Each sees a slip in any column with certainty, unless by accident.
+    seed : int
+        Of the directions.
+
+    Returns
+    -------
+    HessianCheck
+        ``check.consistent`` is the verdict, ``check.component`` the worst component.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described, or the gradient is not finite at x.
+
+    Notes
+    -----
+    A product and two gradients a direction, and one more gradient.  The step is
+    ``eps**(1/3) max(1, |x|_inf)`` in the largest component of the direction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.verify import check_hessp
+    >>> fun = lambda x: (np.sum(x**4), 4 * x**3)
+    >>> check_hessp(fun, np.array([1.0, 2.0]), lambda x, p: 12 * x**2 * p).consistent
+    True
+    >>> check = check_hessp(fun, np.array([1.0, 2.0]), lambda x, p: [12, 24] * x**2 * p)
+    >>> check.consistent, check.component
+    (False, (1,))
+    """
+    if jac is not True and not callable(jac):
+        raise TypeError(f"jac must be True or a callable, got {type(jac).__name__}")
+    if (hess is None) == (hessp is None):
+        raise TypeError("one of hessp and hess is wanted, got " + ("both", "none")[hess is None])
+    count = integer(directions, "directions", 1)
+    rng = np.random.default_rng(integer(seed, "seed", 0))
+    objective = Objective(fun, x, args, jac)
+    hessian = Hessian(objective, hess, hessp, args)
+    x0, space = objective.x0, objective.space
+    g = objective.gradient(x0)
+    if not np.isfinite(space.norm_inf(g)):
+        raise ValueError("the gradient is not finite at x")
+    h = float(space.eps) ** (1 / 3) * max(1.0, space.norm_inf(x0))
+    found: list[HessianCheck] = []
+    made: list[tuple[Array, Array]] = []
+    for _ in range(count):
+        v = space.from_host(rng.uniform(0.5, 1.0, space.size) * rng.choice([-1.0, 1.0], space.size))
+        product = hessian.product(x0, g, v)
+        ahead, behind = objective.gradient(x0 + h * v), objective.gradient(x0 - h * v)
+        with np.errstate(over="ignore", invalid="ignore"):
+            measured = (ahead - behind) / (2.0 * h)
+        rounding = space.eps * max(space.norm_inf(ahead), space.norm_inf(behind)) / h
+        asymmetry = max((_asymmetry(space, v, product, *other) for other in made), default=0.0)
+        made.append((v, product))
+        found.append(_compared(objective, v, product, measured, rounding, asymmetry))
+    worst = max(found, key=lambda check: check.error)
+    return replace(worst, asymmetry=max(check.asymmetry for check in found))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _compared(
+    objective: Objective,
+    v: Array,
+    product: Array,
+    measured: Array,
+    rounding: float,
+    asymmetry: float,
+) -> HessianCheck:
+    space, xp = objective.space, objective.space.xp
+    scale = max(space.norm_inf(product), space.norm_inf(measured)) or 1.0
+    disagreement = xp.abs(product - measured)
+    ranked = xp.where(xp.isnan(disagreement), xp.full_like(disagreement, np.inf), disagreement)
+    worst = int(xp.argmax(ranked))
+    error = to_number(disagreement[worst]) / scale
+    return HessianCheck(
+        error=error if np.isfinite(error) else np.inf,
+        component=tuple(int(i) for i in np.unravel_index(worst, objective.shape)),
+        given=to_number(product[worst]),
+        measured=to_number(measured[worst]),
+        direction=objective.shaped(v),
+        noise=float(rounding / scale) if np.isfinite(scale) else 0.0,
+        asymmetry=asymmetry,
+    )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _asymmetry(space: VectorSpace, v: Array, Hv: Array, u: Array, Hu: Array) -> float:
+    size = space.norm(u) * space.norm(Hv) + space.norm(v) * space.norm(Hu)
+    error = abs(space.dot(u, Hv) - space.dot(v, Hu)) / size if size else 0.0
+    return error if np.isfinite(error) else np.inf
+
+
+def check_secant(B: Matrix, s: Array, y: Array) -> float:
+    """Return ``||B s - y|| / (||B s|| + ||y||)``, 0 where the secant equation holds.
+
+    Infinite where a number is not finite.  Raises TypeError or ValueError where s and y are not
+    real vectors of one length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve import LSR1
+    >>> from qnsolve.verify import check_secant
+    >>> s, y = np.array([1.0, 2.0]), np.array([-1.0, 3.0])
+    >>> B = LSR1(2)
+    >>> _ = B.update(s, y)
+    >>> check_secant(B, s, y) < 1e-15
+    True
+    """
+    space = space_of_matrix(B) or new_space(np.size(s))
+    s, y = space.checked(s, "s"), space.checked(y, "y")
+    with np.errstate(over="ignore", invalid="ignore"):
+        Bs = B @ s
+        size, error = space.norm(Bs) + space.norm(y), space.norm(Bs - y)
+    if not np.isfinite(size):
+        return np.inf
+    return error / size if size else 0.0
+
+
+def check_trs(
+    g: Array,
+    B: Any,
+    radius: float,
+    step: Array,
+    multipliers: float | np.ndarray | None = None,
+    *,
+    norm: str | DiagonalNorm = "l2",
+    basis: Array | None = None,
+) -> StepCheck:
+    """Return how good `step`, from whatever solver, is over a region.
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+    B : matrix, shape (n, n), symmetric
+        LSR1, LBFGS, ScaledMatrix, PartialSpectrum; a dense array of any library or nested list; or
+        what is known by its products: a sparse matrix or array, a LinearOperator, ``B(v)``.
+    radius : float, > 0
+        In `norm`.
+    step : array, shape (n,)
+    multipliers : float or ndarray, >= 0, optional
+        As in the result of :func:`qnsolve.solve_trs`.  By default those that fit the step best: of
+        a block v of the norm ``max(0, -v'(B s + g) / v'v)``, less for a short block well inside.
+    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
+        As in :func:`qnsolve.solve_trs`.  The shape norms need a B that is not known by its products
+        only.
+    basis : array, shape (r, n), optional
+        For the shape norms and a dense B: the r orthonormal eigenvectors of B, one a row, that the
+        norm measures on their own.  On their complement B must be a multiple of the identity.  By
+        default the norm measures all n eigenvectors so.
+
+    Returns
+    -------
+    StepCheck
+        A :class:`qnsolve.Certificate` with ``verdict``, ``fraction``, ``cauchy`` and more; its
+        ``str`` says all of it in a sentence.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described.
+
+    Notes
+    -----
+    With a spectrum, the share of the greatest decrease is bounded by the dual problem at the best
+    multiplier: O(n^3) for a dense B.  By products alone the bound is that of a minimiser which the
+    Lanczos process finds, with some tens of products, and the least curvature the least that it
+    meets: it overlooks a lower one with a chance of 1e-6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnsolve.verify import check_trs
+    >>> check = check_trs(np.array([1.0, 0.0]), np.eye(2), 0.5, np.array([-0.5, 0.0]))
+    >>> check.worst <= 1e-15, check.min_eig, check.verdict.name
+    (True, 1.0, 'EXACT')
+    >>> short = check_trs(np.array([1.0, 0.0]), np.eye(2), 0.5, np.array([-0.25, 0.0]))
+    >>> print(f"{short.fraction:.4f} of the greatest decrease")
+    0.5833 of the greatest decrease
+    """
+    radius = checked_positive(radius, "radius")
+    term = TrustRegion(radius, norm if isinstance(norm, str) else "l2")
+    return judge(g, B, step, term, multipliers, norm, TRUST_REGIONS, basis)
+
+
+def check_cubic(
+    g: Array,
+    B: Any,
+    weight: float,
+    step: Array,
+    multipliers: float | np.ndarray | None = None,
+    *,
+    norm: str | DiagonalNorm = "shape",
+    power: float = 3.0,
+    basis: Array | None = None,
+) -> StepCheck:
+    """Return how good `step`, from whatever solver, is for a cubic model.
+
+    Parameters
+    ----------
+    g : array, shape (n,)
+    B : matrix, shape (n, n), symmetric
+        As for :func:`check_trs`.
+    weight : float, > 0
+    step : array, shape (n,)
+    multipliers : float or ndarray, >= 0, optional
+        As in the result of :func:`qnsolve.solve_cubic`.  By default those of the step's lengths.
+    norm : {"shape", "l2"} or DiagonalNorm
+        As in :func:`qnsolve.solve_cubic`.  "shape" needs a B that is not known by its products
+        only.
+    power : float, >= 2
+    basis : array, shape (r, n), optional
+        As for :func:`check_trs`.
+
+    Returns
+    -------
+    StepCheck
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the kind described.
+
+    Examples
+    --------
+    The minimiser of -2 s + s^2 / 2 + |s|^3 / 3 is 1:
+
+    >>> import numpy as np
+    >>> from qnsolve.verify import check_cubic
+    >>> check_cubic(np.array([-2.0]), np.eye(1), 1.0, np.array([1.0])).worst <= 1e-15
+    True
+    """
+    weight, power = checked_positive(weight, "weight"), checked_power(power, norm)
+    term = Regularisation(weight, norm if isinstance(norm, str) else "l2", power)
+    return judge(g, B, step, term, multipliers, norm, REGULARISATIONS, basis)
 
 
 @dataclass(frozen=True)
@@ -239,128 +541,6 @@ def check_bounded_minimum(
     )
 
 
-def check_secant(B: Matrix, s: Array, y: Array) -> float:
-    """Return ``||B s - y|| / (||B s|| + ||y||)``, 0 where the secant equation holds.
-
-    Infinite where a number is not finite.  Raises TypeError or ValueError where s and y are not
-    real vectors of one length.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from qnsolve import LSR1
-    >>> from qnsolve.verify import check_secant
-    >>> s, y = np.array([1.0, 2.0]), np.array([-1.0, 3.0])
-    >>> B = LSR1(2)
-    >>> _ = B.update(s, y)
-    >>> check_secant(B, s, y) < 1e-15
-    True
-    """
-    space = space_of_matrix(B) or new_space(np.size(s))
-    s, y = space.checked(s, "s"), space.checked(y, "y")
-    with np.errstate(over="ignore", invalid="ignore"):
-        Bs = B @ s
-        size, error = space.norm(Bs) + space.norm(y), space.norm(Bs - y)
-    if not np.isfinite(size):
-        return np.inf
-    return error / size if size else 0.0
-
-
-def check_trs(
-    g: Array,
-    B: Matrix,
-    radius: float,
-    step: Array,
-    multipliers: float | np.ndarray | None = None,
-    *,
-    norm: str | DiagonalNorm = "l2",
-) -> Certificate:
-    """Return how far `step`, from whatever solver, is from a global minimiser over a region.
-
-    Parameters
-    ----------
-    g : array, shape (n,)
-    B : LSR1, LBFGS, ScaledMatrix, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
-    radius : float, > 0
-        In `norm`.
-    step : array, shape (n,)
-    multipliers : float or ndarray, >= 0, optional
-        As in the result of :func:`qnsolve.solve_trs`.  By default those that fit the step best: for
-        each block v of the norm ``max(0, -v'(B s + g) / v'v)``.
-    norm : {"l2", "shape-inf", "shape-2"} or DiagonalNorm
-        As in :func:`qnsolve.solve_trs`; a DiagonalNorm needs a dense B or a ScaledMatrix in it.
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not of the kind described.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from qnsolve.verify import check_trs
-    >>> certificate = check_trs(np.array([1.0, 0.0]), np.eye(2), 0.5, np.array([-0.5, 0.0]))
-    >>> certificate.worst <= 1e-15, certificate.min_eig
-    (True, 1.0)
-    """
-    radius = checked_positive(radius, "radius")
-    model = _checked_model(g, B, norm, TRUST_REGIONS)
-    term = TrustRegion(radius, norm if isinstance(norm, str) else "l2")
-    return _certify(model, step, term, multipliers)
-
-
-def check_cubic(
-    g: Array,
-    B: Matrix,
-    weight: float,
-    step: Array,
-    multipliers: float | np.ndarray | None = None,
-    *,
-    norm: str | DiagonalNorm = "shape",
-    power: float = 3.0,
-) -> Certificate:
-    """Return how far `step`, from whatever solver, is from a global minimiser of a cubic model.
-
-    Parameters
-    ----------
-    g : array, shape (n,)
-    B : LSR1, LBFGS, ScaledMatrix, PartialSpectrum, or dense symmetric NumPy array, shape (n, n)
-    weight : float, > 0
-    step : array, shape (n,)
-    multipliers : float or ndarray, >= 0, optional
-        As in the result of :func:`qnsolve.solve_cubic`.  By default those of the step's lengths.
-    norm : {"shape", "l2"} or DiagonalNorm
-        As in :func:`qnsolve.solve_cubic`; a DiagonalNorm needs a dense B or a ScaledMatrix in it.
-    power : float, >= 2
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not of the kind described.
-
-    Examples
-    --------
-    The minimiser of -2 s + s^2 / 2 + |s|^3 / 3 is 1:
-
-    >>> import numpy as np
-    >>> from qnsolve.verify import check_cubic
-    >>> check_cubic(np.array([-2.0]), np.eye(1), 1.0, np.array([1.0])).worst <= 1e-15
-    True
-    """
-    weight, power = checked_positive(weight, "weight"), checked_power(power, norm)
-    model = _checked_model(g, B, norm, REGULARISATIONS)
-    term = Regularisation(weight, norm if isinstance(norm, str) else "l2", power)
-    return _certify(model, step, term, multipliers)
-
-
 @dataclass(frozen=True, eq=False)
 class HessianError:
     """Comparison of the matrix of a run with differences of gradients.
@@ -432,33 +612,3 @@ def hessian_error(
     (True, 4)
     """
     return HessianError(*measured_ratios(fun, result, k, args, jac))
-
-
-def _checked_model(
-    g: Array, B: Matrix, norm: str | DiagonalNorm, names: Iterable[str]
-) -> QuadraticModel:
-    g, B = checked_problem(g, B, norm, names)
-    known = in_metric(B, norm)
-    if known is None:
-        raise ValueError(
-            "the smallest eigenvalue in this norm is only known for a dense B or a ScaledMatrix "
-            "in the same metric"
-        )
-    return QuadraticModel(g, known)
-
-
-def _certify(
-    model: QuadraticModel, step: Array, term: Term, multipliers: float | np.ndarray | None
-) -> Certificate:
-    step = model.spectrum.space.checked(step, "step")
-    if multipliers is not None:
-        multipliers = np.atleast_1d(np.asarray(multipliers))
-        if multipliers.dtype.kind not in "iuf":
-            raise TypeError(f"multipliers must be real numbers, got dtype {multipliers.dtype}")
-        multipliers = multipliers.astype(float)
-        wanted = (int(term.blocks(len(model.spectrum.eigenvalues))[-1]) + 1,)
-        if multipliers.shape != wanted:
-            raise ValueError(f"multipliers must have shape {wanted}, got {multipliers.shape}")
-        if not ((multipliers >= 0.0) & np.isfinite(multipliers)).all():
-            raise ValueError(f"multipliers must be at least 0 and finite, got {multipliers}")
-    return model.certify(step, term, multipliers)

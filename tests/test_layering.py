@@ -53,6 +53,7 @@ LAYERS = {
 LEAVES = {
     "qnsolve.verify",
     "qnsolve.curvature",
+    "qnsolve.judging",
     "qnsolve.problems",
     "qnsolve.parallel",
     "qnsolve.plotting",

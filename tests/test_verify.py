@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
+from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
+from scipy.sparse.linalg import aslinearoperator
 
 from qnsolve import LSR1, solve_trs, verify
 from qnsolve.problems import PROBLEMS, get_problem
@@ -94,3 +97,86 @@ def test_check_trs_refuses():
         verify.check_trs(np.ones(2), np.eye(2), 1.0, np.ones(3))
     with pytest.raises(ValueError, match="multiplier"):
         verify.check_trs(np.ones(2), np.eye(2), 1.0, np.ones(2), -1.0)
+
+
+# Products with a Hessian --------------------------------------------------------------------------
+
+
+def curved(x):
+    return rosen(x), rosen_der(x)
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        {"hessp": rosen_hess_prod},
+        {"hess": rosen_hess},
+        {"hess": lambda x: scipy.sparse.csr_array(rosen_hess(x))},
+        {"hess": lambda x: aslinearoperator(rosen_hess(x))},
+    ],
+)
+def test_right_hessians_are_consistent(forms):
+    x = np.array([1.3, 0.7, 0.8, 1.9, 1.2])
+    check = verify.check_hessp(curved, x, **forms)
+    assert check.consistent
+    assert check.error <= 1e-8
+    assert check.asymmetry <= 1e-14
+
+
+def test_a_slip_in_one_entry_is_named():
+    x = np.array([1.3, 0.7, 0.8, 1.9, 1.2])
+    for i, j in ((0, 0), (1, 2), (4, 4), (3, 0)):
+
+        def wrong(x, i=i, j=j):
+            H = rosen_hess(x)
+            H[i, j] += 5.0
+            return H
+
+        check = verify.check_hessp(curved, x, hess=wrong)
+        assert not check.consistent
+        assert check.component == (i,)
+        assert check.given - check.measured == pytest.approx(5.0 * check.direction[j], rel=1e-4)
+        assert (check.asymmetry > 1e-4) == (i != j)
+    nan = verify.check_hessp(curved, x, lambda x, p: np.array([1.0, np.nan, 0.0, 0.0, 0.0]))
+    assert (nan.error, nan.component, nan.consistent) == (np.inf, (1,), False)
+
+
+def test_products_that_are_not_symmetric_are_seen():
+    """Of a gradient that is none, differences agree with the product, and it is not symmetric."""
+    A = np.array([[1.0, 2.0], [0.0, 1.0]])
+    fun = lambda x: (0.5 * x @ A @ x, A @ x)  # noqa: E731
+    check = verify.check_hessp(fun, np.ones(2), lambda x, p: A @ p)
+    assert check.error <= 1e-8
+    assert not check.consistent
+
+
+def test_check_hessp_keeps_shape_args_and_library(xp):
+    xp, device = xp.namespace, xp.device
+    x = xp.asarray([[1.5, 2.0], [-1.0, 0.5]], dtype=xp.float64, device=device)
+
+    def fun(x, power):
+        assert tuple(x.shape) == (2, 2)
+        return xp.sum(x**power), power * x ** (power - 1)
+
+    def hessp(x, p, power):
+        assert tuple(p.shape) == (2, 2)
+        return power * (power - 1) * x ** (power - 2) * p
+
+    check = verify.check_hessp(fun, x, hessp, args=(4,), directions=1)
+    assert check.consistent
+    assert tuple(check.direction.shape) == (2, 2)
+    assert not verify.check_hessp(fun, x, lambda x, p, power: -hessp(x, p, power), (4,)).consistent
+
+
+def test_check_hessp_refuses():
+    for changed, error, message in (
+        ({}, TypeError, "one of hessp and hess is wanted, got none"),
+        ({"hess": rosen_hess, "hessp": rosen_hess_prod}, TypeError, "got both"),
+        ({"hess": rosen_hess, "jac": None}, TypeError, "jac must be"),
+        ({"hess": 1.0}, TypeError, "hess must be callable"),
+        ({"hess": rosen_hess, "directions": 0}, ValueError, "directions must be an integer"),
+    ):
+        with pytest.raises(error, match=message):
+            verify.check_hessp(curved, np.ones(3), **changed)
+    with pytest.raises(ValueError, match="gradient is not finite at x"):
+        verify.check_hessp(lambda x: (0.0, x * np.nan), np.ones(2), lambda x, p: p)

@@ -23,6 +23,7 @@ from qnsolve.presets import Preset
 PAGES = {
     "qnsolve": "The package",
     "qnsolve.verify": "Certificates",
+    "qnsolve.subproblem.step_check": "Verdicts on steps",
     "qnsolve.options": "Options as classes",
     "qnsolve.presets": "Presets",
     "qnsolve.published": "Parts of published methods",
@@ -52,6 +53,7 @@ PAGES = {
 FEWER = {
     "qnsolve.kernels": ["use"],
     "qnsolve.differences": ["Differences"],
+    "qnsolve.subproblem.step_check": ["StepCheck", "Verdict"],
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],

@@ -143,19 +143,14 @@ class Subspace:
 
     @property
     def rows(self) -> Rows:
-        """W."""
+        """W in ``U = W' C``, as long as it is that of the memory."""
+        self._check_version()
         return self._rows
 
     @property
     def coefficients(self) -> np.ndarray:
         """C in ``U = W' C``, shape (rows of W, r)."""
         return self._coefficients
-
-    @property
-    def rows(self) -> Array:
-        """W in ``U = W' C``, as long as it is that of the memory."""
-        self._check_version()
-        return self._rows.rows
 
     @property
     def rank(self) -> int:
@@ -383,7 +378,7 @@ class PartialSpectrum(Subspace):
 
     def on_fixed_rows(self) -> PartialSpectrum:
         """Return the same spectrum on a copy of its rows, which nobody changes."""
-        rows = FixedRows(self.space, self.rows * 1.0)
+        rows = FixedRows(self.space, self.rows.rows * 1.0)
         return PartialSpectrum(
             self.gamma, self.eigenvalues, rows, self.coefficients, self._orthogonality
         )
@@ -394,7 +389,7 @@ class PartialSpectrum(Subspace):
         tail = self.gamma if self.complement_dim else 0.0
         diagonal = self.space.zeros(self.space.length) + tail
         for value, column in zip(self.eigenvalues, self.coefficients.T, strict=True):
-            u = self.space.combine(column, self.rows)
+            u = self.space.combine(column, self.rows.rows)
             diagonal = diagonal + (float(value) - tail) * u * u
         return diagonal
 

@@ -87,7 +87,7 @@ class LineSearchSolver:
         gradient = TrackedGradient.of(g, H.pairs)
         if gradient.norm == 0.0:
             return state, StepInfo(f, f, 0.0, 0.0, n_pairs=H.n_pairs, finite=True)
-        direction = H.descent_direction(gradient)
+        direction = H.descent_direction(gradient, keep=self.options.modify == "ascent")
 
         # 3. Step length, on the same batch.
         search = strong_wolfe(

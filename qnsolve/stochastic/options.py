@@ -266,6 +266,10 @@ class LineSearchStepOptions(StepOptions):
         Number of pairs (s, y) kept.  Default 20.
     gamma : float, str or callable
         Curvature off the pairs, H0 = I / gamma.  Default ``PartOfLatest(0.5)``.
+    modify : {"indefinite", "ascent"}
+        When to replace the direction -Hg by one that uses the positive eigenvalues of H alone, and
+        H0 in place of the others: whenever H is indefinite, or only where -Hg is no direction of
+        descent, as in Algorithm 2 of Ramamurthy and Duffy (2017).  Default "indefinite".
     decrease, curvature : float, in (0, 1)
         c1 and c2 of the strong Wolfe conditions on the batch.  Default 1e-4 and 0.9.
     """
@@ -273,6 +277,7 @@ class LineSearchStepOptions(StepOptions):
     norm: str = option("l2", one_of(("l2",)))
     memory: int = option(20, at_least(1))
     gamma: float | str | GammaRule = option(PartOfLatest(0.5), check_gamma)
+    modify: str = option("indefinite", one_of(("indefinite", "ascent")))
     decrease: float = option(1e-4, BETWEEN_ZERO_AND_ONE)
     curvature: float = option(0.9, BETWEEN_ZERO_AND_ONE)
 

@@ -6,6 +6,8 @@ of the batch of that step; a number that a paper leaves open is the default of t
 
 from __future__ import annotations
 
+import sys
+
 from qnsolve.presets import Preset
 from qnsolve.published import RamamurthyDuffyLSR1
 from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
@@ -18,6 +20,8 @@ RAMAMURTHY_DUFFY = Preset(
     overlap=False,
     norm="l2",
     initial_rate=1.0,
+    min_radius=sys.float_info.min,
+    max_radius=float("inf"),
     memory=5,
     gamma=1.0,
     matrix=Build(RamamurthyDuffyLSR1),
@@ -29,7 +33,8 @@ RAMAMURTHY_DUFFY = Preset(
     long_step=0.8,
     store_rejected=True,
 )
-"""Algorithm 1 of Ramamurthy and Duffy: the first radius is the norm of the gradient, B0 = I."""
+"""Algorithm 1 of Ramamurthy and Duffy: the first radius is the norm of the gradient, however large,
+and B0 = I."""
 
 RAMAMURTHY_DUFFY_LS = Preset(
     "lsr1-ls",
@@ -38,8 +43,11 @@ RAMAMURTHY_DUFFY_LS = Preset(
     initial_rate=1.0,
     memory=5,
     gamma=1.0,
+    modify="ascent",
+    decrease=1e-4,
+    curvature=0.9,
 )
-"""Algorithm 2 of Ramamurthy and Duffy: H0 = I."""
+"""Algorithm 2 of Ramamurthy and Duffy: H0 = I, and -Hg while it is a direction of descent."""
 
 YOUSEFI_MARTINEZ = Preset(
     "lsr1-tr",

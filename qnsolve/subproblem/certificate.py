@@ -85,6 +85,12 @@ class Certificate:
         return max(math.inf if math.isnan(figure) else figure for figure in (*figures, self.gap))
 
 
+def tighter(gap: float, other: float) -> float:
+    """Return the gap of the tighter of two bounds on the greatest decrease."""
+    # Of a step that leads uphill it is the larger one.
+    return max(gap, other) if 1.0 < gap < math.inf and 1.0 < other < math.inf else min(gap, other)
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     r"""What is measured of a step s, on vectors of length n.
@@ -168,7 +174,7 @@ def certificate_of(
         math.hypot(*residual.tolist()) / size if size else 0.0,
         term.complementarity(v, multipliers, scale),
         -float(shifted.min()) / curvature if curvature else 0.0,
-        _gap(term, problem, multipliers, measured, shifted),
+        float(_gap(term, problem, multipliers, measured, shifted)),
     )
     stationarity, complementarity, indefinite, gap = (
         math.inf if math.isnan(figure) else figure for figure in figures

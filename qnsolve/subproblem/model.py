@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from qnsolve.quasi_newton.on_basis import NewtonPoint, SpectrumOnBasis
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import PartialSpectrum
 from qnsolve.subproblem.arguments import checked_name, checked_positive, checked_power
-from qnsolve.subproblem.certificate import Certificate, certificate_of, measured_on
+from qnsolve.subproblem.certificate import Certificate, certificate_of, measured_on, tighter
 from qnsolve.subproblem.regions import (
     REGULARISATIONS,
     TRUST_REGIONS,
@@ -21,6 +23,7 @@ from qnsolve.subproblem.regions import (
     Term,
     TrustRegion,
 )
+from qnsolve.subproblem.step_check import StepCheck, cauchy_decrease
 from qnsolve.subproblem.types import ReducedProblem, ReducedStep, SubproblemStatus
 
 Matrix = CompactMatrix | ScaledMatrix | PartialSpectrum | np.ndarray
@@ -42,6 +45,8 @@ class QuadraticModel:
         W g where it is known already.
     norm : float, optional
         ||g||, in the dual norm where B has a metric, where it is known already.
+    spectrum : PartialSpectrum, optional
+        That of B, where it is not to be found here.
 
     Examples
     --------
@@ -59,11 +64,14 @@ class QuadraticModel:
         *,
         products: np.ndarray | None = None,
         norm: float | None = None,
+        spectrum: PartialSpectrum | None = None,
     ) -> None:
         self.matrix = B
         self.metric: DiagonalNorm | None = B.metric if isinstance(B, ScaledMatrix) else None
         space_of_matrix(B)  # refuses what is no matrix
-        if isinstance(B, np.ndarray):
+        if spectrum is not None:
+            self.spectrum = spectrum
+        elif isinstance(B, np.ndarray):
             self.spectrum = PartialSpectrum.from_dense(B)
         else:
             self.spectrum = B if isinstance(B, PartialSpectrum) else B.spectrum()
@@ -154,9 +162,7 @@ class QuadraticModel:
         return xp.abs(product) + abs(self.spectrum.gamma) * xp.abs(p)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def certify(
-        self, step: Array, term: Term, multipliers: np.ndarray | None = None
-    ) -> Certificate:
+    def certify(self, step: Array, term: Term, multipliers: np.ndarray) -> Certificate:
         """Return the residuals of the optimality conditions of `step`, measured on the vector.
 
         Parameters
@@ -164,37 +170,76 @@ class QuadraticModel:
         step : array, shape (n,)
         term : TrustRegion or Regularisation
             What keeps the step short.
-        multipliers : ndarray, optional
-            One a block of the norm; by default those that fit the step best.
+        multipliers : ndarray
+            One a block of the norm.
 
         Notes
         -----
         Products are formed with B itself, not with the spectrum that produced the step.  O(mn).
         """
-        spectrum, space = self.spectrum, self.spectrum.space
-        r = len(spectrum.eigenvalues)
+        return self._certificate(self._look_at(step), term, multipliers)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def check(
+        self, step: Array, term: Term, multipliers: np.ndarray | None, eps: float
+    ) -> StepCheck:
+        """Return how good `step` is; without `multipliers`, with those that fit it best.
+
+        `eps` is the rounding error that the numbers of the step have.
+        """
+        seen, given = self._look_at(step), multipliers is not None
+        if multipliers is None:
+            multipliers = self._fitted(seen, term)
+        certificate = self._certificate(seen, term, multipliers)
+        if not given:
+            # Every multiplier bounds the decrease; that of a minimiser is the best.
+            best = self._certificate(seen, term, term.solve(self.problem).multipliers)
+            certificate = replace(certificate, gap=tighter(certificate.gap, best.gap))
+        fall = -self.spectrum.space.dot(seen.p, seen.gradient + 0.5 * seen.product)
+        decrease = fall - term.value(seen.v, 1.0)
+        cauchy = cauchy_decrease(term, self.problem)
+        return StepCheck.of(certificate, multipliers, decrease, cauchy, eps)
+
+    def _look_at(self, step: Array) -> _SeenStep:
         p, product, gradient = step, self.matvec(step), self.gradient
         if self.metric is not None:
             p = self.metric.to_ball(p)
             product, gradient = self.metric.from_ball(product), self.metric.from_ball(gradient)
-        residual = product + gradient
-        par, norm_perp = spectrum.project(p)
-        v = np.append(par, norm_perp)
-        if multipliers is None:
-            inside = spectrum.project(residual)[0] * par
-            outside = space.dot(p, residual) - float(inside.sum())
-            multipliers = term.fit_multipliers(v, np.append(inside, outside))
+        return _SeenStep(p, product, gradient, np.append(*self.spectrum.project(p)))
+
+    def _fitted(self, seen: _SeenStep, term: Term) -> np.ndarray:
+        """Return the multipliers that fit a step best."""
+        residual = seen.product + seen.gradient
+        inside = self.spectrum.project(residual)[0] * seen.v[:-1]
+        outside = self.spectrum.space.dot(seen.p, residual) - float(inside.sum())
+        return term.fit_multipliers(seen.v, np.append(inside, outside))
+
+    def _certificate(self, seen: _SeenStep, term: Term, multipliers: np.ndarray) -> Certificate:
+        spectrum, v = self.spectrum, seen.v
+        r = len(spectrum.eigenvalues)
         shifts = term.shifts(multipliers, r)
-        residual = residual + spectrum.lift(shifts[:r] * par, float(shifts[r]), p, par)
+        par = v[:r]
+        residual = seen.product + seen.gradient
+        residual = residual + spectrum.lift(shifts[:r] * par, float(shifts[r]), seen.p, par)
         left = np.append(*spectrum.project(residual))
+        terms = self._terms(seen.p, seen.product)
         measured = measured_on(
-            space, v, shifts, left, p, product, gradient, self._terms(p, product)
+            spectrum.space, v, shifts, left, seen.p, seen.product, seen.gradient, terms
         )
         problem = self.problem
         if not spectrum.complement_dim:
             curvatures = np.append(spectrum.eigenvalues, np.inf)
             problem = ReducedProblem(curvatures, problem.slopes)
         return certificate_of(term, problem, multipliers, measured, spectrum.scale)
+
+
+class _SeenStep(NamedTuple):
+    """A step, its product and the gradient, in the variables of the ball, and its coordinates."""
+
+    p: Array
+    product: Array
+    gradient: Array
+    v: np.ndarray
 
 
 class SubproblemResult:

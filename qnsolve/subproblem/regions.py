@@ -47,10 +47,6 @@ REGULARISATIONS = {"l2": (regularised_l2, _all_in_one), "shape": (cubic_shape, _
 """Solver and blocks of each norm of the regulariser."""
 
 
-AT_THE_RADIUS = 1e-6
-"""Relative distance from the radius at which a block of a given step counts as touching it."""
-
-
 class Term(ABC):
     """What keeps a step short: solves a reduced problem, and says what a solution must satisfy.
 
@@ -111,6 +107,10 @@ class Term(ABC):
     def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
         """Return how far the coordinates of a minimiser may be from those of `v`, at most."""
 
+    @abstractmethod
+    def along(self, unit: np.ndarray) -> Term:
+        """Return the term of the steps along `unit`, of length 1, as one of their length alone."""
+
     def reach_of_gain(
         self, v: np.ndarray, multipliers: np.ndarray, slopes: np.ndarray, shifted: np.ndarray
     ) -> np.ndarray:
@@ -154,11 +154,18 @@ class TrustRegion(Term):
         return TRUST_REGIONS[self.norm][0](problem, self.radius)
 
     def fit_multipliers(self, v: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        lengths, slopes = self.lengths(v), self.sums(slopes)
-        # A multiplier belongs to a block at the radius; for one inside it must be zero.
-        reached = np.abs(lengths / self.radius - 1.0) <= AT_THE_RADIUS
-        fit = np.divide(-slopes, lengths**2, where=reached, out=np.zeros_like(lengths))
-        return np.maximum(0.0, fit)
+        # Least squares of both conditions: that the residual is zero, and, for a block inside, the
+        # multiplier.  This counts for as much as the block is short of the step, since the residual
+        # of a block that hardly contributes to the step says nothing of its multiplier.
+        length = math.hypot(*v.tolist())
+        if length == 0.0:
+            return self.sums(np.zeros(len(v)))
+        lengths = self.lengths(v)
+        share, room = (lengths / length) ** 2, 1.0 - lengths / self.radius
+        weight = length * (share + np.maximum(0.0, 1.0 - share) * room**2)
+        fit = -self.sums(slopes / length)
+        # Zero also where a step is not finite.
+        return np.divide(fit, weight, where=(fit > 0.0) & (weight > 0.0), out=np.zeros_like(fit))
 
     def complementarity(self, v: np.ndarray, multipliers: np.ndarray, scale: float) -> float:
         size = scale + float(multipliers.max())
@@ -178,6 +185,9 @@ class TrustRegion(Term):
 
     def reach(self, v: np.ndarray, problem: ReducedProblem) -> np.ndarray:
         return self.shifts(self.radius + self.lengths(v), len(v) - 1)
+
+    def along(self, unit: np.ndarray) -> TrustRegion:
+        return TrustRegion(self.radius / float(self.lengths(unit).max()))
 
 
 @dataclass(frozen=True)
@@ -256,6 +266,10 @@ class Regularisation(Term):
             (1.1 / 0.09 * self._lowest(shifted) / w) ** (1.0 / (q - 2.0)),
         )
         return (lengths + np.max(ends, axis=0))[self.blocks(len(v) - 1)]
+
+    def along(self, unit: np.ndarray) -> Regularisation:
+        share = float((self.lengths(unit) ** self.power).sum())
+        return Regularisation(self.weight * share, power=self.power)
 
     def _lowest(self, curvatures: np.ndarray) -> np.ndarray:
         """Return for each block how far below zero its least curvature is."""

@@ -383,8 +383,6 @@ def test_numbers_beyond_the_largest_float(number):
 def test_verify_refuses():
     with pytest.raises(ValueError, match="multipliers must have shape"):
         verify.check_trs(np.ones(2), np.eye(2), 1.0, np.ones(2), [1.0, 2.0])
-    with pytest.raises(ValueError, match="dense B or a ScaledMatrix"):
-        verify.check_trs(np.ones(2), LSR1(2), 1.0, np.ones(2), norm=DiagonalNorm(np.ones(2)))
 
 
 # A norm in which B has no partial spectrum: the Krylov solvers.
