@@ -94,7 +94,7 @@ typedef struct {
     double *inner, *inner_scale, inner_size;
     /* Work space. */
     double *memory, *S, *Y, *A, *B, *T, *X, *L, *Z, *v1, *v2, *v3, *columns;
-    int *pivots, *longest, *row_of;
+    int *pivots, *sorted, *row_of;
 } Model;
 
 /* Entry of W W', in an array of the caller's. */
@@ -125,11 +125,13 @@ static void combine(Model *self, const double *c, double alpha, const double *v,
 
 /* ------------------------------------------------------------------------------- the basis U */
 
-/* Make the first `weak` vectors of the basis orthonormal to all; C, R and r change. */
+/* Make the last `weak` vectors of the basis orthonormal to all; C, R and r change. */
 static int second_pass(Model *self, int weak, int q)
 {
     int ld = self->ld, r = self->r, rows = 2 * self->used, n = self->n, width = CHUNK;
+    int strong = r - weak;
     double one = 1.0, zero = 0.0, *T = self->T, *X = self->X, *Z = self->Z, *A = self->A;
+    double *V = self->B, *C = self->C + strong * ld, *R = self->R;
     if (!self->columns) {
         self->columns = malloc(sizeof(double) * CHUNK * ld);
         if (!self->columns) return 0;
@@ -137,30 +139,50 @@ static int second_pass(Model *self, int weak, int q)
     for (int at = 0; at < n; at += CHUNK) {
         int part = n - at < CHUNK ? n - at : CHUNK;
         double *beta = at ? &one : &zero;
-        dgemm("N", "N", &part, &weak, &rows, &one, self->W + at, &n, self->C, &ld, &zero,
-              self->columns, &width);
-        dgemm("T", "N", &weak, &rows, &part, &one, self->columns, &width, self->W + at, &n, beta,
+        dgemm("N", "N", &part, &weak, &rows, &one, self->W + at, &n, C, &ld, &zero, self->columns,
+              &width);
+        dgemm("T", "N", &rows, &weak, &part, &one, self->W + at, &n, self->columns, &width, beta,
               T, &ld);
         dgemm("T", "N", &weak, &weak, &part, &one, self->columns, &width, self->columns, &width,
-              beta, X, &ld);
+              beta, A, &ld);
     }
-    multiply(SET, weak, r, rows, T, self->C, Z, ld);
-    for (int j = 0; j < r; j++)
-        for (int i = j; i < r; i++)
-            A[i + j * ld] = i < weak ? X[i + j * ld] : j < weak ? Z[j + i * ld] : i == j;
-    copy(r, r, A, T, ld);
-    copy(rows, r, self->C, Z, ld);
-    copy(r, q, self->R, self->B, ld);
-    if (factored(r, T, ld) && inverted(r, T, X, ld) <= 1.0 / SECOND_PASS_RANK) {
-        multiply(SET, rows, r, r, Z, X, self->C, ld);
-        for (int j = 1; j < r; j++)
-            for (int i = 0; i < j; i++) T[i + j * ld] = 0.0;
-        transpose(r, r, T, X, ld);
-        multiply(SET, r, q, r, X, self->B, self->R, ld);
-        return 1;
+    /* Their Gram matrix with the others is [I Z; Z' A]: its factor [I 0; Z' F], F F' = A - Z'Z. */
+    transpose(rows, strong, self->C, V, ld);
+    multiply(SET, strong, weak, rows, V, T, NULL, Z, ld);
+    transpose(strong, weak, Z, V, ld);
+    copy(weak, weak, A, T, ld);
+    multiply(TAKE, weak, weak, strong, V, Z, T, T, ld);
+    if (factored(weak, T, ld)) {
+        double trace = strong + inverted(weak, T, X, ld);
+        multiply(SET, strong, weak, weak, Z, X, NULL, self->L, ld);
+        for (int j = 0; j < weak; j++) trace += dot(strong, self->L + j * ld, self->L + j * ld);
+        if (trace <= 1.0 / SECOND_PASS_RANK) {
+            double *of_weak = self->L;
+            multiply(TAKE, rows, weak, strong, self->C, Z, C, C, ld);
+            copy(rows, weak, C, V, ld);
+            multiply(SET, rows, weak, weak, V, X, NULL, C, ld);
+            for (int j = 0; j < q; j++) memcpy(of_weak + j * ld, R + strong + j * ld, weak * sizeof(double));
+            multiply(ADD, strong, q, weak, Z, of_weak, R, V, ld);
+            for (int j = 1; j < weak; j++)
+                for (int i = 0; i < j; i++) T[i + j * ld] = 0.0;
+            transpose(weak, weak, T, X, ld);
+            multiply(SET, weak, q, weak, X, of_weak, NULL, A, ld);
+            for (int j = 0; j < q; j++) {
+                memcpy(R + j * ld, V + j * ld, strong * sizeof(double));
+                memcpy(R + strong + j * ld, A + j * ld, weak * sizeof(double));
+            }
+            return 1;
+        }
     }
     /* Exactly 1 in exact arithmetic; far less where the first pass kept rounding error. */
     double *lam = self->v1;
+    copy(weak, weak, A, X, ld);
+    identity(r, A, ld);
+    for (int j = 0; j < weak; j++) {
+        memcpy(A + (strong + j) * ld, Z + j * ld, strong * sizeof(double));
+        memcpy(A + strong + (strong + j) * ld, X + j * ld, weak * sizeof(double));
+        for (int i = 0; i < strong; i++) A[strong + j + i * ld] = Z[i + j * ld];
+    }
     if (!eigenvectors(r, A, lam, T, ld, self->off, self->tau)) return 0;
     self->r = 0;
     for (int j = 0; j < r; j++) {
@@ -169,20 +191,23 @@ static int second_pass(Model *self, int weak, int q)
         lam[self->r++] = sqrt(lam[j]);
     }
     transpose(r, self->r, A, X, ld);
-    multiply(SET, self->r, q, r, X, self->B, self->R, ld);
-    multiply(SET, rows, self->r, r, Z, A, self->C, ld);
+    copy(r, q, R, V, ld);
+    copy(rows, r, self->C, Z, ld);
+    multiply(SET, self->r, q, r, X, V, NULL, R, ld);
+    multiply(SET, rows, self->r, r, Z, A, NULL, self->C, ld);
     for (int j = 0; j < self->r; j++) {
         for (int i = 0; i < rows; i++) self->C[i + j * ld] /= lam[j];
-        for (int i = 0; i < q; i++) self->R[j + i * ld] *= lam[j];
+        for (int i = 0; i < q; i++) R[j + i * ld] *= lam[j];
     }
     return 1;
 }
 
-/* Orthonormal U = W' C and R with columns U R; A is the Gram matrix of the q columns, scaled. */
-static int make_basis(Model *self, int q, const double *A, const double *scale)
+/* Orthonormal U = W' C and R with columns U R scale; A is the lower triangle of the Gram matrix of
+ * the q columns over their scales. */
+static int make_basis(Model *self, int q, double *A, const double *scale)
 {
     int ld = self->ld, n = self->n, r = q, weak = 0, *pivots = self->pivots;
-    int *longest = self->longest; /* vectors of the basis first, if some are too long */
+    int *sorted = self->sorted; /* vectors of the basis, the longest last if some are too long */
     double *F = self->T, *X = self->X, *Z = self->Z, *lengths = self->v1, *by = self->v2;
     double noise = RANK_NOISE * q * EPS, trace = INFINITY;
     copy(q, q, A, F, ld);
@@ -194,6 +219,7 @@ static int make_basis(Model *self, int q, const double *A, const double *scale)
             for (int i = 0; i < j; i++) F[i + j * ld] = 0.0;
         }
     } else {
+        mirror(q, A, ld);
         r = pivoted(q, A, noise, q < n ? q : n, F, ld, pivots, by);
         if (!r) return 0;
         for (int j = 0; j < r; j++)
@@ -204,21 +230,21 @@ static int make_basis(Model *self, int q, const double *A, const double *scale)
         int at = j;
         lengths[j] = dot(j + 1, X + j * ld, X + j * ld);
         weak += EPS * lengths[j] > FAST;
-        for (; !self->triangular && at > 0 && lengths[longest[at - 1]] < lengths[j]; at--)
-            longest[at] = longest[at - 1];
-        longest[at] = j;
+        for (; !self->triangular && at > 0 && lengths[sorted[at - 1]] > lengths[j]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = j;
     }
     for (int i = 0; i < r; i++) by[i] = 1.0 / scale[pivots[i]];
     for (int j = 0; j < r; j++) {
-        const double *x = X + longest[j] * ld, *f = F + longest[j] * ld;
+        const double *x = X + sorted[j] * ld, *f = F + sorted[j] * ld;
         double *c = self->C + j * ld;
         memset(c, 0, 2 * self->used * sizeof(double));
-        for (int i = 0; i <= longest[j]; i++) {
+        for (int i = 0; i <= sorted[j]; i++) {
             int row = self->row_of[pivots[i]];
             c[row] = x[i] * by[i];
             if (!self->hybrid) c[row - 1] = -self->gamma * c[row];
         }
-        for (int i = 0; i < q; i++) self->R[j + i * ld] = f[i] * scale[i];
+        for (int i = 0; i < q; i++) self->R[j + i * ld] = f[i];
     }
     self->r = r;
     return !weak || second_pass(self, weak, q);
@@ -226,105 +252,121 @@ static int make_basis(Model *self, int q, const double *A, const double *scale)
 
 /* ------------------------------------------------------------------------- the matrix H on it */
 
-/* BFGS sweeps over the ku usable pairs into B, r x r, from I; S is zero from row `high` on. */
-static int swept(Model *self, int count, int ku, int high, const double *S, const double *YL,
+/* BFGS sweeps over the k usable pairs into B, r x r, from I, and its factor into F; S is zero from row
+ * `high` on.  Return whether B is definite.
+ *
+ * A sweep takes B to B + YY - X T^{-1} X', X = B S + YL, T = S'B S + LL. */
+static int swept(Model *self, int count, int k, int high, const double *S, const double *YL,
                  const double *LL, const double *YY, double *B)
 {
     int ld = self->ld, r = self->r;
-    double *BS = self->X, *T = self->T, *St = self->R;
-    transpose(high, ku, S, St, ld);
+    double *X = self->X, *T = self->T, *St = self->R;
+    transpose(high, k, S, St, ld);
     identity(r, B, ld);
-    for (int sweep = 0; sweep < count && ku; sweep++) {
-        multiply(SET, r, ku, high, B, S, BS, ld);
-        copy(ku, ku, LL, T, ld);
-        product(ADD, 1, ku, ku, high, St, BS, 1, ld, T, ld);
-        if (!factored(ku, T, ld)) break;
-        for (int j = 0; j < ku; j++) axpy(r, 1.0, YL + j * ld, BS + j * ld);
-        solve_right(r, ku, T, BS, ld, 0);
-        for (int j = 0; j < r; j++) axpy(r, 1.0, YY + j * ld, B + j * ld);
-        multiply_symmetric(TAKE, r, ku, BS, BS, B, ld);
+    for (int sweep = 0; sweep < count && k; sweep++) {
+        multiply(SET, r, k, high, B, S, NULL, X, ld);
+        product(ADD, 1, k, k, high, St, X, 1, ld, LL, T, ld);
+        if (!factored(k, T, ld)) break;
+        axpy(k * ld, 1.0, YL, X);
+        solve_right(r, k, T, X, ld, 0);
+        axpy(r * ld, 1.0, YY, B);
+        multiply_symmetric(TAKE, r, k, X, X, B, B, ld);
     }
     copy(r, r, B, self->F, ld);
     return factored(r, self->F, ld);
 }
 
+/* SR1 updates of H, r x r, with the pairs from `first` on, each on top of those before it. */
+static void corrected(Model *self, int first, const double *S, const double *Y, double *H)
+{
+    int ld = self->ld, r = self->r, taken = 0, count = self->k - first;
+    double *HS = self->X, *V = self->R, *scaled = self->T;
+    multiply(SET, r, count, r, H, S + first * ld, NULL, HS, ld);
+    for (int j = 0; j < count; j++) {
+        const double *s = S + (first + j) * ld, *y = Y + (first + j) * ld;
+        double *Hs = HS + j * ld, *v = V + taken * ld;
+        for (int l = 0; l < taken; l++) axpy(r, dot(r, scaled + l * ld, s), V + l * ld, Hs);
+        for (int i = 0; i < r; i++) v[i] = y[i] - Hs[i];
+        double vs = dot(r, v, s), length = sqrt(dot(r, v, v));
+        if (length <= SATISFIED * (sqrt(dot(r, y, y)) + sqrt(dot(r, Hs, Hs)))) continue;
+        double bound = self->skip * length * sqrt(dot(r, s, s));
+        if (!(fabs(vs) >= bound && bound > 0.0)) continue;
+        for (int i = 0; i < r; i++) scaled[i + taken * ld] = v[i] / vs;
+        taken++;
+    }
+    multiply_symmetric(ADD, r, taken, V, scaled, H, H, ld);
+}
+
 static int build_hybrid(Model *self)
 {
-    int k = self->k, ld = self->ld, n = self->n;
-    double *S = self->S, *Y = self->Y, *scale = self->v3;
+    int k = self->k, ld = self->ld, n = self->n, *row_of = self->row_of;
+    double *S = self->S, *Y = self->Y, *scale = self->v3, *inverse = self->v2;
+    double *curvature = self->v1;
     self->whole = 2 * k >= n;
-    for (int j = 0; j < k; j++) {
-        int p = 2 * self->order[j];
-        double ss = GRAM(p, p), yy = GRAM(p + 1, p + 1);
-        if (!(yy > 0.0)) return 0; /* f is linear along s: the sign of a curvature may be rounding */
-        scale[j] = sqrt(ss);
-        scale[k + j] = sqrt(yy);
+    for (int j = 0; j < k; j++) row_of[k + j] = (row_of[j] = 2 * self->order[j]) + 1;
+    for (int j = 0; j < 2 * k; j++) {
+        double square = GRAM(row_of[j], row_of[j]);
+        if (!(square > 0.0)) return 0; /* f is linear along s: curvature may be rounding */
+        scale[j] = sqrt(square);
+        inverse[j] = 1.0 / scale[j];
     }
     if (self->whole) {
         self->r = n;
         for (int j = 0; j < k; j++) {
-            const double *row = self->W + (Py_ssize_t)2 * self->order[j] * n;
+            const double *row = self->W + (Py_ssize_t)row_of[j] * n;
             for (int i = 0; i < n; i++) {
                 S[i + j * ld] = row[i] / scale[j];
                 Y[i + j * ld] = row[n + i] / scale[j] / self->gamma;
             }
         }
     } else {
-        int *row_of = self->row_of;
-        for (int j = 0; j < k; j++) row_of[k + j] = (row_of[j] = 2 * self->order[j]) + 1;
-        for (int j = 0; j < 2 * k; j++)
-            for (int i = 0; i < 2 * k; i++)
-                self->A[i + j * ld] = GRAM(row_of[i], row_of[j]) / scale[i] / scale[j];
+        for (int j = 0; j < 2 * k; j++) {
+            const double *row = self->G + row_of[j] * 2 * self->m;
+            for (int i = j; i < 2 * k; i++)
+                self->A[i + j * ld] = row[row_of[i]] * inverse[i] * inverse[j];
+        }
         if (!make_basis(self, 2 * k, self->A, scale)) return 0;
-        for (int j = 0; j < k; j++)
-            for (int i = 0; i < self->r; i++) {
-                S[i + j * ld] = self->R[i + j * ld] / scale[j];
-                Y[i + j * ld] = self->R[i + (k + j) * ld] / scale[j] / self->gamma;
-            }
+        for (int j = 0; j < k; j++) {
+            double length = scale[k + j] / scale[j] / self->gamma;
+            memcpy(S + j * ld, self->R + j * ld, self->r * sizeof(double));
+            for (int i = 0; i < self->r; i++) Y[i + j * ld] = length * self->R[i + (k + j) * ld];
+        }
     }
     /* 1. BFGS, several sweeps over all pairs of positive curvature. */
-    int r = self->r, ku = 0;
+    int r = self->r, high = self->triangular && !self->whole ? k : r, usable = 0;
     double *Su = self->L, *YL = self->Z, *LL = self->A, *YY = self->P, *SY = self->R, *Yu = self->T;
-    double newest = 0.0;
+    double cosine = 0.0;
+    transpose(high, k, S, self->X, ld);
+    multiply(SET, k, k, high, self->X, Y, NULL, SY, ld);
     for (int j = 0; j < k; j++) {
-        const double *s = S + j * ld, *y = Y + j * ld;
-        double sy = dot(r, s, y), yy = dot(r, y, y);
-        newest = sy / sqrt(yy);
-        if (!(sy > LEAST_COSINE * sqrt(dot(r, s, s)) * sqrt(yy))) continue;
-        double root = sqrt(sy);
+        double yy = dot(r, Y + j * ld, Y + j * ld), sy = SY[j + j * ld];
+        cosine = sy / sqrt(yy);
+        if (!(cosine > LEAST_COSINE)) continue; /* s is a unit vector */
+        double root = curvature[usable] = 1.0 / sqrt(sy);
+        row_of[usable] = j;
         for (int i = 0; i < r; i++) {
-            Su[i + ku * ld] = s[i] / root;
-            Yu[i + ku * ld] = y[i] / root;
+            Su[i + usable * ld] = S[i + j * ld] * root;
+            Yu[i + usable * ld] = Y[i + j * ld] * root;
         }
-        ku++;
+        usable++;
     }
-    int high = self->triangular && !self->whole ? k : r;
-    transpose(high, ku, Su, self->X, ld);
-    multiply(SET, ku, ku, high, self->X, Yu, SY, ld);
-    for (int j = 0; j < ku; j++) /* the strictly lower triangle */
-        for (int i = 0; i <= j; i++) SY[i + j * ld] = 0.0;
-    multiply_symmetric(SET, r, ku, Yu, Yu, YY, ld);
-    multiply_transposed(SET, r, ku, ku, Yu, SY, YL, ld);
-    multiply_symmetric(SET, ku, ku, SY, SY, LL, ld);
+    for (int j = 0; j < usable; j++) { /* L, the strictly lower triangle */
+        memset(self->B + j * ld, 0, usable * sizeof(double));
+        for (int i = j + 1; i < usable; i++)
+            self->B[i + j * ld] = SY[row_of[i] + row_of[j] * ld] * curvature[i] * curvature[j];
+    }
+    multiply_symmetric(SET, r, usable, Yu, Yu, NULL, YY, ld);
+    multiply_transposed(SET, r, usable, usable, Yu, self->B, NULL, YL, ld);
+    multiply_symmetric(SET, usable, usable, self->B, self->B, NULL, LL, ld);
     int sweeps = self->sweeps;
-    while (!swept(self, sweeps, ku, high, Su, YL, LL, YY, self->B)) sweeps--; /* I is definite */
+    while (!swept(self, sweeps, usable, high, Su, YL, LL, YY, self->B)) sweeps--; /* I is definite */
     /* 2. SR1 with the newest pairs. */
-    double *H = self->H, *Bs = self->v1, *v = self->v2;
-    int first = self->re_applied < 0 || self->re_applied > k ? 0 : k - self->re_applied;
+    double *H = self->H;
     copy(r, r, self->B, H, ld);
-    for (int j = first; j < k; j++) {
-        const double *s = S + j * ld, *y = Y + j * ld;
-        times(r, r, H, ld, s, Bs);
-        for (int i = 0; i < r; i++) v[i] = y[i] - Bs[i];
-        double vs = dot(r, v, s), length = sqrt(dot(r, v, v));
-        if (length <= SATISFIED * (sqrt(dot(r, y, y)) + sqrt(dot(r, Bs, Bs)))) continue;
-        double bound = self->skip * length * sqrt(dot(r, s, s));
-        if (!(fabs(vs) >= bound && bound > 0.0)) continue;
-        for (int l = 0; l < r; l++) axpy(r, v[l] / vs, v, H + l * ld);
-    }
+    corrected(self, self->re_applied < 0 || self->re_applied > k ? 0 : k - self->re_applied, S, Y, H);
     self->unit = self->gamma;
     /* 3. What becomes of negative eigenvalues; also those of a factored matrix, by rounding. */
-    self->reflect = !(newest < -LEAST_COSINE);
+    self->reflect = !(cosine < -LEAST_COSINE);
     copy(r, r, H, self->T, ld);
     self->definite = factored(r, self->T, ld);
     if (self->definite) {
@@ -373,11 +415,11 @@ static int build_sr1(Model *self)
     int r = self->r;
     for (int j = 0; j < k; j++)
         for (int i = 0; i < r; i++)
-            self->S[i + j * ld] = self->R[i + j * ld] / self->inner_scale[j];
-    multiply(SET, r, k, k, self->S, self->inner, self->Y, ld);
+            self->S[i + j * ld] = self->R[i + j * ld] * (scale[j] / self->inner_scale[j]);
+    multiply(SET, r, k, k, self->S, self->inner, NULL, self->Y, ld);
     for (int j = 0; j < k; j++)
         for (int i = 0; i < r; i++) self->Y[i + j * ld] /= self->inner_size;
-    multiply_symmetric(SET, r, k, self->Y, self->S, self->H, ld);
+    multiply_symmetric(SET, r, k, self->Y, self->S, NULL, self->H, ld);
     for (int i = 0; i < r; i++) self->H[i + i * ld] += self->gamma;
     copy(r, r, self->H, self->F, ld);
     self->unit = 1.0;
@@ -917,8 +959,8 @@ static int model_init(Model *self, PyObject *args, PyObject *Py_UNUSED(kwds))
         return -1;
     }
     self->pivots = self->order + self->m + 1;
-    self->longest = self->pivots + ld;
-    self->row_of = self->longest + ld;
+    self->sorted = self->pivots + ld;
+    self->row_of = self->sorted + ld;
     double *at = self->memory;
     double **matrices[] = {&self->C, &self->R, &self->H, &self->F, &self->P, &self->inner, &self->S,
                            &self->Y, &self->A, &self->B, &self->T, &self->X, &self->L,

@@ -15,6 +15,8 @@
 
 typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
 
+typedef long long choice __attribute__((vector_size(32)));
+
 #ifdef __AVX2__
 #define TILE 2 /* quads of rows: as many sums as there are registers for */
 #else
@@ -23,11 +25,11 @@ typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
 
 typedef enum { SET, ADD, TAKE } How;
 
-/* C = A B, C += A B or C -= A B, of shape (rows, columns); with `lower`, its lower triangle.
+/* C = A B, C = D + A B or C = D - A B, of shape (rows, columns); with `lower`, its lower triangle.
  * Entry (l, j) of B is B[l * down + j * right]: its transpose by exchanging them. */
 static inline __attribute__((always_inline)) void
 product(How how, int lower, int rows, int columns, int inner, const double *A, const double *B,
-        int down, int right, double *C, int ld)
+        int down, int right, const double *D, double *C, int ld)
 {
     for (int j = 0; j < columns; j += 4)
         for (int i = lower ? j / (4 * TILE) * (4 * TILE) : 0; i < rows; i += 4 * TILE) {
@@ -43,40 +45,58 @@ product(How how, int lower, int rows, int columns, int inner, const double *A, c
                 }
             for (int t = 0; t < TILE && i + 4 * t < rows; t++)
                 for (int c = 0; c < 4; c++) {
-                    quad *to = (quad *)(C + i + 4 * t + (j + c) * ld);
-                    if (how == SET) *to = sums[t][c];
-                    else if (how == ADD) *to += sums[t][c];
-                    else *to -= sums[t][c];
+                    int at = i + 4 * t + (j + c) * ld;
+                    quad sum = sums[t][c];
+                    if (how == ADD) sum = *(const quad *)(D + at) + sum;
+                    if (how == TAKE) sum = *(const quad *)(D + at) - sum;
+                    *(quad *)(C + at) = sum;
                 }
         }
 }
 
-/* The same with B as it is, and with the transpose of what is given. */
+/* The same with B as it is, with the transpose of what is given, and A B' where it is symmetric. */
 static void multiply(How how, int rows, int columns, int inner, const double *A, const double *B,
-                     double *C, int ld)
+                     const double *D, double *C, int ld)
 {
-    product(how, 0, rows, columns, inner, A, B, 1, ld, C, ld);
+    product(how, 0, rows, columns, inner, A, B, 1, ld, D, C, ld);
 }
 
 static void multiply_transposed(How how, int rows, int columns, int inner, const double *A,
-                                const double *B, double *C, int ld)
+                                const double *B, const double *D, double *C, int ld)
 {
-    product(how, 0, rows, columns, inner, A, B, ld, 1, C, ld);
+    product(how, 0, rows, columns, inner, A, B, ld, 1, D, C, ld);
+}
+
+static void mirror(int n, double *C, int ld);
+
+static void multiply_symmetric(How how, int n, int inner, const double *A, const double *B,
+                               const double *D, double *C, int ld)
+{
+    product(how, 1, n, n, inner, A, B, ld, 1, D, C, ld);
+    mirror(n, C, ld);
 }
 
 /* Copy the lower triangle of C onto the upper one. */
 static void mirror(int n, double *C, int ld)
 {
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < j; i++) C[i + j * ld] = C[j + i * ld];
-}
-
-/* C = A B', C += A B' or C -= A B' where that is symmetric. */
-static void multiply_symmetric(How how, int n, int inner, const double *A, const double *B,
-                               double *C, int ld)
-{
-    product(how, 1, n, n, inner, A, B, ld, 1, C, ld);
-    mirror(n, C, ld);
+    for (int j = 0; j < n; j += 4) {
+        for (int c = 1; c < 4; c++)
+            for (int i = 0; i < c; i++) C[j + i + (j + c) * ld] = C[j + c + (j + i) * ld];
+        for (int i = j + 4; i < n; i += 4) { /* the transpose of a block of 4 by 4 */
+            const double *from = C + i + j * ld;
+            double *to = C + j + i * ld;
+            quad a = *(const quad *)from, b = *(const quad *)(from + ld);
+            quad c = *(const quad *)(from + 2 * ld), d = *(const quad *)(from + 3 * ld);
+            quad p = __builtin_shuffle(a, b, (choice){0, 4, 2, 6});
+            quad q = __builtin_shuffle(a, b, (choice){1, 5, 3, 7});
+            quad r = __builtin_shuffle(c, d, (choice){0, 4, 2, 6});
+            quad s = __builtin_shuffle(c, d, (choice){1, 5, 3, 7});
+            *(quad *)to = __builtin_shuffle(p, r, (choice){0, 1, 4, 5});
+            *(quad *)(to + ld) = __builtin_shuffle(q, s, (choice){0, 1, 4, 5});
+            *(quad *)(to + 2 * ld) = __builtin_shuffle(p, r, (choice){2, 3, 6, 7});
+            *(quad *)(to + 3 * ld) = __builtin_shuffle(q, s, (choice){2, 3, 6, 7});
+        }
+    }
 }
 
 /* y += c x */
@@ -147,7 +167,8 @@ static int factored(int n, double *A, int ld)
 {
     for (int j = 0; j < n; j += 4) {
         int end = j + 4 < n ? j + 4 : n;
-        multiply_transposed(TAKE, n - j, end - j, j, A + j, A + j, A + j + j * ld, ld);
+        double *panel = A + j + j * ld;
+        multiply_transposed(TAKE, n - j, end - j, j, A + j, A + j, panel, panel, ld);
         for (int c = j; c < end; c++) {
             double *column = A + c * ld;
             for (int l = j; l < c; l++) axpy(n - c, -A[c + l * ld], A + c + l * ld, column + c);
@@ -208,7 +229,7 @@ static void solve_right(int rows, int n, const double *L, double *X, int ld, int
 {
     for (int j = 0; j < n; j += 4) {
         int end = j + 4 < n ? j + 4 : n, high = upper && end < rows ? end : rows;
-        multiply_transposed(TAKE, high, end - j, j, X, L + j, X + j * ld, ld);
+        multiply_transposed(TAKE, high, end - j, j, X, L + j, X + j * ld, X + j * ld, ld);
         for (int c = j; c < end; c++) {
             double *column = X + c * ld, inverse = 1.0 / L[c + c * ld];
             for (int l = j; l < c; l++) axpy(high, -L[c + l * ld], X + l * ld, column);
@@ -328,7 +349,7 @@ static int eigenvectors(int n, double *A, double *d, double *Z, int ld, double *
         double shift = d[high] - b / (half + copysign(hypot(half, b), half)) * b;
         double x = d[low] - shift, z = e[low];
         for (int k = low; k < high; k++) {
-            double length = hypot(x, z), c = 1.0, s = 0.0;
+            double length = sqrt(x * x + z * z), c = 1.0, s = 0.0;
             if (length > 0.0) c = x / length, s = z / length;
             if (k > low) e[k - 1] = length;
             double mean = c * d[k] + s * e[k], other = c * e[k] + s * d[k + 1];
@@ -340,11 +361,10 @@ static int eigenvectors(int n, double *A, double *d, double *Z, int ld, double *
                 z = s * e[k + 1];
                 e[k + 1] *= c;
             }
-            double *restrict p = Z + k * ld, *restrict q = Z + (k + 1) * ld;
-            for (int i = 0; i < n; i++) {
-                double old = p[i];
-                p[i] = c * old + s * q[i];
-                q[i] = c * q[i] - s * old;
+            for (double *p = Z + k * ld; p < Z + k * ld + n; p += 4) {
+                quad first = *(quad *)p, second = *(quad *)(p + ld);
+                *(quad *)p = c * first + s * second;
+                *(quad *)(p + ld) = c * second - s * first;
             }
         }
     }
