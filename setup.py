@@ -18,6 +18,6 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         Extension("qnsolve.compiled._model_v3", ["qnsolve/compiled/_model_v3.c"], **SHARED)
     )
 for extension in extensions:
-    extension.depends = ["qnsolve/compiled/_model.c"]
+    extension.depends = ["qnsolve/compiled/_model.c", "qnsolve/compiled/_small.h"]
 
 setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -37,6 +37,9 @@ from qnsolve.state import Saved, Stateful
 
 _JAC_WANTED = "callable, True, None, '2-point' or '3-point'"
 
+FLOATS = (float, np.float64)
+"""Types of most values of most functions."""
+
 AUTODIFF = {
     "torch": ", such as lambda x: torch.func.grad_and_value(f)(x)[::-1] with f in PyTorch",
     "jax.numpy": ", such as jax.value_and_grad(f) with f in JAX",
@@ -146,8 +149,8 @@ class Objective(Stateful):
         self._map = map_of(None)
         if self.space.sharded:
             self._check_ranks()
-        self._warned = False
-        self._like_x = (self.space.dtype, self.shape)
+        self._warned, self._on_host = False, type(self.x0) is np.ndarray
+        self._like_x, self._is_flat = (self.space.dtype, self.shape), len(self.shape) == 1
         self._precision = self.space.eps
 
     def take_steps(self, absolute: Any, relative: Any, workers: Any) -> None:
@@ -298,8 +301,9 @@ class Objective(Stateful):
 
     def shaped(self, x: Array) -> Array:
         """Return a copy of the flat `x` as an array of the user's, in its shape."""
-        if isinstance(x, np.ndarray):
-            return self.border.given_away(x.copy().reshape(self.shape))
+        if type(x) is np.ndarray:
+            x = x.copy() if self._is_flat else x.copy().reshape(self.shape)
+            return self.border.given_away(x)
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
 
@@ -321,9 +325,11 @@ class Objective(Stateful):
         value = self._fun(self.shaped(x), *self._args)
         if self._jac is not True:
             return self._number(value), None
-        if not (isinstance(value, tuple | list) and len(value) == 2):
+        if not (isinstance(value, (tuple, list)) and len(value) == 2):
             raise TypeError(f"with jac=True fun must return the pair (f, g), got {describe(value)}")
         f, g = value
+        if type(f) in FLOATS:
+            return f, g
         if self.n > 1 and getattr(f, "shape", None) == self.shape and is_one_number(g):
             raise TypeError(
                 "with jac=True fun must return the pair (f, g), got (g, f), as it comes from "
@@ -332,8 +338,7 @@ class Objective(Stateful):
         return self._number(f), g
 
     def _number(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is float or kind is np.float64:
+        if type(value) in FLOATS:
             return value
         if self._differences is not None:
             self._precision = max(self._precision, precision_of(value))
@@ -357,7 +362,7 @@ class Objective(Stateful):
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
         if self.border.crossed:
             g = self.border.inside(g)
-        if type(self.x0) is type(g) is np.ndarray and (g.dtype, g.shape) == self._like_x:
+        if type(g) is np.ndarray and self._on_host and (g.dtype, g.shape) == self._like_x:
             return g.flatten()  # always a copy; what follows would find nothing to object to
         if not self._warned and self.space.on_host and is_narrow_jax(g, self.space):
             self._warned = True

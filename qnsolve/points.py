@@ -27,9 +27,11 @@ def end_of_step(
     space: VectorSpace, x: Array, step: Array, length: float, t: float = 1.0
 ) -> Array | None:
     """Return x + t step, or None where that would be infinite; its length is `length`."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        x_new = x + (step if t == 1.0 else t * step)
+    if t == 1.0 and length <= SURELY_FINITE:
+        return x + step
     # A factor may be too large for the dtype of a step that is all the shorter.
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_new = x + t * step
     if not max(length, t) <= SURELY_FINITE and not math.isfinite(space.norm_inf(x_new)):
         return None
     return x_new

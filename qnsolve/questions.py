@@ -7,7 +7,6 @@ callable, the user's own program, or several ranks together evaluate its points.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from qnsolve.arrays import Array, Numbers, Request
@@ -15,8 +14,7 @@ from qnsolve.arrays import Array, Numbers, Request
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluate:
+class Evaluate(NamedTuple):
     """The question for f and g at `x`, and for the inner products that are needed next.
 
     Attributes
@@ -36,8 +34,7 @@ class Evaluate:
     cheap: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Multiply:
+class Multiply(NamedTuple):
     """The question for the product of the Hessian at `x`, where the gradient is `g`, with `v`."""
 
     x: Array

@@ -42,10 +42,7 @@ class Border:
     def __init__(self, like: Array | None = None) -> None:
         self._export = None if like is None else from_numpy_like(like)
         self._exported: list[tuple[Array, Array]] = []
-
-    @property
-    def crossed(self) -> bool:
-        return self._export is not None
+        self.crossed = self._export is not None
 
     def inside(self, a: Any) -> Any:
         """Return what the user's callable gave as an array to compute with."""

@@ -3,8 +3,8 @@
  * It does what quasi_newton/{pairs,scaling,hybrid,lsr1,spectrum,on_basis,tracking}.py and
  * subproblem/{trust_region_l2,secular}.py do on their usual way, which define it and name its
  * constants.  Where a case is not usual it changes nothing and returns None: the caller then lets
- * that code do it.  BLAS and LAPACK are SciPy's, through scipy.linalg.cython_blas and
- * cython_lapack: nothing is linked, and matrices are stored by columns, with leading dimension ld.
+ * that code do it.  For long vectors BLAS is SciPy's, through scipy.linalg.cython_blas: nothing is
+ * linked.  What is done with small matrices is in _small.h.
  */
 #ifndef MODULE
 #define MODULE _model
@@ -12,10 +12,8 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
+#include "_small.h"
 
 /* quasi_newton/hybrid.py */
 #define LEAST_COSINE 1e-10
@@ -40,7 +38,6 @@
 #define MAX_NEWTON 100
 #define SECULAR 1e-12 /* how far from the radius a step on its boundary may be, by rounding */
 
-#define EPS DBL_EPSILON
 #define SMALLEST_SQUARE (DBL_MIN / DBL_EPSILON)
 #define LARGEST_SQUARE (DBL_MAX * DBL_EPSILON)
 #define CHUNK 1024 /* entries of a vector handled at a time: as many rows stay in the cache */
@@ -51,8 +48,6 @@ static void (*dgemm)(char *, char *, int *, int *, int *, double *, double *, in
                      int *, double *, double *, int *);
 static void (*dgemv)(char *, int *, int *, double *, double *, int *, double *, int *, double *,
                      double *, int *);
-static void (*dsyevd)(char *, char *, int *, double *, int *, double *, double *, int *, int *,
-                      int *, int *);
 
 /* y = alpha op(A) x + beta y, A of shape (rows, columns). */
 static void apply(char op, Py_ssize_t rows, int columns, double alpha, const double *A, int ld,
@@ -60,81 +55,6 @@ static void apply(char op, Py_ssize_t rows, int columns, double alpha, const dou
 {
     int m = (int)rows, one = 1;
     dgemv(&op, &m, &columns, &alpha, (double *)A, &ld, (double *)x, &one, &beta, y, &one);
-}
-
-/* ----------------------------------------------------------------------- small matrices, by hand
- *
- * For these sizes a call of BLAS costs more than its work.  ld is a multiple of four, and whole
- * tiles are computed: what is beyond the shape of a result is of no meaning, and never read but to
- * make more of its kind.
- */
-
-typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
-
-#ifdef __AVX2__
-#define TILE 2 /* quads of rows: as many sums as there are registers for */
-#else
-#define TILE 1
-#endif
-
-/* C = A B + beta C or, with `minus`, C = beta C - A B, of shape (rows, columns).
- * Entry (l, j) of B is B[l * down + j * right]: its transpose by exchanging them. */
-static void product(int rows, int columns, int inner, const double *A, const double *B, int down,
-                    int right, double beta, double *C, int ld, int minus)
-{
-    for (int j = 0; j < columns; j += 4)
-        for (int i = 0; i < rows; i += 4 * TILE) {
-            quad sums[TILE][4] = {{{0.0}}};
-            const double *a = A + i, *b = B + j * right;
-            for (int l = 0; l < inner; l++, a += ld, b += down)
-                for (int t = 0; t < TILE; t++) {
-                    quad x = *(const quad *)(a + 4 * t);
-                    sums[t][0] += x * b[0];
-                    sums[t][1] += x * b[right];
-                    sums[t][2] += x * b[2 * right];
-                    sums[t][3] += x * b[3 * right];
-                }
-            for (int t = 0; t < TILE && i + 4 * t < rows; t++)
-                for (int c = 0; c < 4; c++) {
-                    quad *to = (quad *)(C + i + 4 * t + (j + c) * ld);
-                    quad sum = minus ? -sums[t][c] : sums[t][c];
-                    if (beta != 0.0) sum += beta * *to;
-                    *to = sum;
-                }
-        }
-}
-
-/* y += c x */
-static void axpy(int n, double c, const double *restrict x, double *restrict y)
-{
-    for (int i = 0; i < n; i++) y[i] += c * x[i];
-}
-
-/* out = A v */
-static void times(int rows, int columns, const double *A, int ld, const double *v, double *out)
-{
-    memset(out, 0, rows * sizeof(double));
-    for (int j = 0; j < columns; j++) axpy(rows, v[j], A + j * ld, out);
-}
-
-static void transpose(int rows, int columns, const double *A, double *out, int ld)
-{
-    for (int j = 0; j < columns; j++)
-        for (int i = 0; i < rows; i++) out[j + i * ld] = A[i + j * ld];
-}
-
-static double dot(Py_ssize_t n, const double *a, const double *b)
-{
-    double t0 = 0.0, t1 = 0.0, t2 = 0.0, t3 = 0.0;
-    Py_ssize_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        t0 += a[i] * b[i];
-        t1 += a[i + 1] * b[i + 1];
-        t2 += a[i + 2] * b[i + 2];
-        t3 += a[i + 3] * b[i + 3];
-    }
-    for (; i < n; i++) t0 += a[i] * b[i];
-    return (t0 + t1) + (t2 + t3);
 }
 
 static int has_digits(double square)
@@ -145,6 +65,7 @@ static int has_digits(double square)
 /* ---------------------------------------------------------------------------------- the model */
 
 enum { LENGTH_RATIO, SMOOTHED, WINDOW_MAX };
+enum { NONE, TRIDIAGONAL, DIAGONAL };
 
 typedef struct {
     PyObject_HEAD
@@ -159,105 +80,25 @@ typedef struct {
     double gamma, ratios[MAX_WINDOW];
     int n_ratios;
     /* The matrix on its basis U = W' C: H in units of `unit`, its Cholesky factor F. */
-    int unusual, built, whole, triangular, r, definite, diagonalised, reflect;
-    double unit, rounding, *C, *R, *H, *F, *P, *lam;
+    int unusual, built, whole, triangular, r, definite, reflect, form;
+    double unit, rounding, *C, *R, *H, *F;
+    /* Of H: T = Q'HQ and Householder's vectors, or eigenvalues and eigenvectors. */
+    double *P, *lam, *off, *tau;
     /* The gradient in it. */
     int split;
     double norm, norm_perp, *par, *carrier_par, *g_perp;
     int carrier_is_perp;
     /* The last step, and what a pair on it would add. */
     double *s, *y, *Ws, *Wy, *Wg_new;
-    /* The inner matrix of SR1: M^{-1} = half diag(weights) half'. */
-    double *half, *weights;
+    /* The inner matrix of SR1: M^{-1} is `inner`, row and column j divided by scale[j], over size. */
+    double *inner, *inner_scale, inner_size;
     /* Work space. */
-    double *memory, *S, *Y, *A, *B, *T, *X, *L, *Z, *v1, *v2, *v3, *lapack, *columns;
-    int *iwork, lwork, liwork;
+    double *memory, *S, *Y, *A, *B, *T, *X, *L, *Z, *v1, *v2, *v3, *columns;
+    int *pivots, *sorted, *row_of;
 } Model;
-
-/* Put the lower Cholesky factor in place of A's lower triangle; return whether A is positive
- * definite, and finite. */
-static int factored(int n, double *A, int ld)
-{
-    for (int j = 0; j < n; j++) {
-        double *column = A + j * ld;
-        for (int l = 0; l < j; l++) axpy(n - j, -A[j + l * ld], A + j + l * ld, column + j);
-        if (!(column[j] > 0.0 && column[j] < INFINITY)) return 0;
-        double root = sqrt(column[j]);
-        column[j] = root;
-        for (int i = j + 1; i < n; i++) column[i] /= root;
-    }
-    return 1;
-}
-
-/* x = L^{-1} x */
-static void solve_lower(int n, const double *L, int ld, double *x)
-{
-    for (int j = 0; j < n; j++) {
-        x[j] /= L[j + j * ld];
-        axpy(n - j - 1, -x[j], L + j + 1 + j * ld, x + j + 1);
-    }
-}
-
-/* x = L^{-T} x */
-static void solve_transposed(int n, const double *L, int ld, double *x)
-{
-    for (int j = n - 1; j >= 0; j--) {
-        for (int i = j + 1; i < n; i++) x[j] -= L[i + j * ld] * x[i];
-        x[j] /= L[j + j * ld];
-    }
-}
-
-/* X = X L^{-T}, X of shape (rows, n) */
-static void solve_right(int rows, int n, const double *L, double *X, int ld)
-{
-    for (int j = 0; j < n; j++) {
-        double *column = X + j * ld;
-        for (int l = 0; l < j; l++) axpy(rows, -L[j + l * ld], X + l * ld, column);
-        for (int i = 0; i < rows; i++) column[i] /= L[j + j * ld];
-    }
-}
 
 /* Entry of W W', in an array of the caller's. */
 #define GRAM(i, j) self->G[(i) + (j) * 2 * self->m]
-
-/* Eigenvalues to `lam`, ascending, eigenvectors in place of A; return whether it converged. */
-static int diagonalise(Model *self, int n, double *A, double *lam)
-{
-    int info, ld = self->ld;
-    if (!n) return 1;
-    for (int j = 0; j < n; j++)
-        for (int i = j; i < n; i++)
-            if (!isfinite(A[i + j * ld])) return 0;
-    dsyevd("V", "L", &n, A, &ld, lam, self->lapack, &self->lwork, self->iwork, &self->liwork,
-           &info);
-    return info == 0;
-}
-
-static void copy(int rows, int columns, const double *A, double *B, int ld)
-{
-    for (int j = 0; j < columns; j++) memcpy(B + j * ld, A + j * ld, rows * sizeof(double));
-}
-
-/* Put the inverse of the Cholesky factor's transpose, upper triangular, into X.
- * Return the sum of its squares, the trace of the inverse matrix. */
-static double inverted(int n, const double *L, double *X, int ld)
-{
-    double trace = 0.0, *x;
-    for (int j = 0; j < n; j++) {
-        /* Row j of X is column j of L^{-1}: made in place of the column below it. */
-        x = X + j * ld;
-        memset(x, 0, n * sizeof(double));
-        x[j] = 1.0;
-        solve_lower(n - j, L + j + j * ld, ld, x + j);
-        trace += dot(n - j, x + j, x + j);
-    }
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < j; i++) {
-            X[i + j * ld] = X[j + i * ld];
-            X[j + i * ld] = 0.0;
-        }
-    return trace;
-}
 
 /* out = W v, over the rows used. */
 static void products(Model *self, const double *v, double *out)
@@ -284,11 +125,13 @@ static void combine(Model *self, const double *c, double alpha, const double *v,
 
 /* ------------------------------------------------------------------------------- the basis U */
 
-/* Make the first `weak` vectors of the basis orthonormal to all; C, R and r change. */
+/* Make the last `weak` vectors of the basis orthonormal to all; C, R and r change. */
 static int second_pass(Model *self, int weak, int q)
 {
     int ld = self->ld, r = self->r, rows = 2 * self->used, n = self->n, width = CHUNK;
+    int strong = r - weak;
     double one = 1.0, zero = 0.0, *T = self->T, *X = self->X, *Z = self->Z, *A = self->A;
+    double *V = self->B, *C = self->C + strong * ld, *R = self->R;
     if (!self->columns) {
         self->columns = malloc(sizeof(double) * CHUNK * ld);
         if (!self->columns) return 0;
@@ -296,220 +139,241 @@ static int second_pass(Model *self, int weak, int q)
     for (int at = 0; at < n; at += CHUNK) {
         int part = n - at < CHUNK ? n - at : CHUNK;
         double *beta = at ? &one : &zero;
-        dgemm("N", "N", &part, &weak, &rows, &one, self->W + at, &n, self->C, &ld, &zero,
-              self->columns, &width);
-        dgemm("T", "N", &weak, &rows, &part, &one, self->columns, &width, self->W + at, &n, beta,
+        dgemm("N", "N", &part, &weak, &rows, &one, self->W + at, &n, C, &ld, &zero, self->columns,
+              &width);
+        dgemm("T", "N", &rows, &weak, &part, &one, self->W + at, &n, self->columns, &width, beta,
               T, &ld);
         dgemm("T", "N", &weak, &weak, &part, &one, self->columns, &width, self->columns, &width,
-              beta, X, &ld);
+              beta, A, &ld);
     }
-    product(weak, r, rows, T, self->C, 1, ld, 0.0, Z, ld, 0);
-    for (int j = 0; j < r; j++)
-        for (int i = j; i < r; i++)
-            A[i + j * ld] = i < weak ? X[i + j * ld] : j < weak ? Z[j + i * ld] : i == j;
-    copy(r, r, A, T, ld);
-    copy(rows, r, self->C, Z, ld);
-    copy(r, q, self->R, self->B, ld);
-    if (factored(r, T, ld) && inverted(r, T, X, ld) <= 1.0 / SECOND_PASS_RANK) {
-        product(rows, r, r, Z, X, 1, ld, 0.0, self->C, ld, 0);
-        for (int j = 1; j < r; j++)
-            for (int i = 0; i < j; i++) T[i + j * ld] = 0.0;
-        transpose(r, r, T, X, ld);
-        product(r, q, r, X, self->B, 1, ld, 0.0, self->R, ld, 0);
-        return 1;
+    /* Their Gram matrix with the others is [I Z; Z' A]: its factor [I 0; Z' F], F F' = A - Z'Z. */
+    transpose(rows, strong, self->C, V, ld);
+    multiply(SET, strong, weak, rows, V, T, NULL, Z, ld);
+    transpose(strong, weak, Z, V, ld);
+    copy(weak, weak, A, T, ld);
+    multiply(TAKE, weak, weak, strong, V, Z, T, T, ld);
+    if (factored(weak, T, ld)) {
+        double trace = strong + inverted(weak, T, X, ld);
+        multiply(SET, strong, weak, weak, Z, X, NULL, self->L, ld);
+        for (int j = 0; j < weak; j++) trace += dot(strong, self->L + j * ld, self->L + j * ld);
+        if (trace <= 1.0 / SECOND_PASS_RANK) {
+            double *of_weak = self->L;
+            multiply(TAKE, rows, weak, strong, self->C, Z, C, C, ld);
+            copy(rows, weak, C, V, ld);
+            multiply(SET, rows, weak, weak, V, X, NULL, C, ld);
+            for (int j = 0; j < q; j++) memcpy(of_weak + j * ld, R + strong + j * ld, weak * sizeof(double));
+            multiply(ADD, strong, q, weak, Z, of_weak, R, V, ld);
+            for (int j = 1; j < weak; j++)
+                for (int i = 0; i < j; i++) T[i + j * ld] = 0.0;
+            transpose(weak, weak, T, X, ld);
+            multiply(SET, weak, q, weak, X, of_weak, NULL, A, ld);
+            for (int j = 0; j < q; j++) {
+                memcpy(R + j * ld, V + j * ld, strong * sizeof(double));
+                memcpy(R + strong + j * ld, A + j * ld, weak * sizeof(double));
+            }
+            return 1;
+        }
     }
     /* Exactly 1 in exact arithmetic; far less where the first pass kept rounding error. */
-    if (!diagonalise(self, r, A, self->v1)) return 0;
-    int first = 0;
-    while (first < r && !(self->v1[first] > SECOND_PASS_RANK)) first++;
-    self->r = r - first;
-    transpose(r, self->r, A + first * ld, X, ld);
-    product(self->r, q, r, X, self->B, 1, ld, 0.0, self->R, ld, 0);
-    product(rows, self->r, r, Z, A + first * ld, 1, ld, 0.0, self->C, ld, 0);
+    double *lam = self->v1;
+    copy(weak, weak, A, X, ld);
+    identity(r, A, ld);
+    for (int j = 0; j < weak; j++) {
+        memcpy(A + (strong + j) * ld, Z + j * ld, strong * sizeof(double));
+        memcpy(A + strong + (strong + j) * ld, X + j * ld, weak * sizeof(double));
+        for (int i = 0; i < strong; i++) A[strong + j + i * ld] = Z[i + j * ld];
+    }
+    if (!eigenvectors(r, A, lam, T, ld, self->off, self->tau)) return 0;
+    self->r = 0;
+    for (int j = 0; j < r; j++) {
+        if (!(lam[j] > SECOND_PASS_RANK)) continue;
+        memcpy(A + self->r * ld, T + j * ld, r * sizeof(double));
+        lam[self->r++] = sqrt(lam[j]);
+    }
+    transpose(r, self->r, A, X, ld);
+    copy(r, q, R, V, ld);
+    copy(rows, r, self->C, Z, ld);
+    multiply(SET, self->r, q, r, X, V, NULL, R, ld);
+    multiply(SET, rows, self->r, r, Z, A, NULL, self->C, ld);
     for (int j = 0; j < self->r; j++) {
-        double root = sqrt(self->v1[first + j]);
-        for (int i = 0; i < rows; i++) self->C[i + j * ld] /= root;
-        for (int i = 0; i < q; i++) self->R[j + i * ld] *= root;
+        for (int i = 0; i < rows; i++) self->C[i + j * ld] /= lam[j];
+        for (int i = 0; i < q; i++) R[j + i * ld] *= lam[j];
     }
     return 1;
 }
 
-/* Write row i of the coefficients of column i into those of the rows: C = E X / scale. */
-static void spread(Model *self, int q, const double *X, const double *scale)
-{
-    int ld = self->ld, k = self->k;
-    for (int j = 0; j < self->r; j++) {
-        double *c = self->C + j * ld;
-        memset(c, 0, 2 * self->used * sizeof(double));
-        for (int i = 0; i < q; i++) {
-            double value = X[i + j * ld] / scale[i];
-            if (self->hybrid) {
-                c[2 * self->order[i % k] + (i >= k)] = value;
-            } else {
-                c[2 * self->order[i] + 1] = value;
-                c[2 * self->order[i]] = -self->gamma * value;
-            }
-        }
-    }
-}
-
-/* Orthonormal U = W' C and R with columns U R; A is the Gram matrix of the columns, scaled. */
+/* Orthonormal U = W' C and R with columns U R scale; A is the lower triangle of the Gram matrix of
+ * the q columns over their scales. */
 static int make_basis(Model *self, int q, double *A, const double *scale)
 {
-    int ld = self->ld, n = self->n;
-    double *F = self->T, *X = self->X, *t = self->v1, noise = RANK_NOISE * q * EPS, trace = INFINITY;
-    int weak = 0;
+    int ld = self->ld, n = self->n, r = q, weak = 0, *pivots = self->pivots;
+    int *sorted = self->sorted; /* vectors of the basis, the longest last if some are too long */
+    double *F = self->T, *X = self->X, *Z = self->Z, *lengths = self->v1, *by = self->v2;
+    double noise = RANK_NOISE * q * EPS, trace = INFINITY;
     copy(q, q, A, F, ld);
     if (q <= n && factored(q, F, ld)) trace = inverted(q, F, X, ld);
     self->triangular = trace <= FAST / EPS;
     if (trace <= 1.0 / noise) { /* no direction is below the rounding error */
-        self->r = q;
-        int *order = self->iwork; /* the longest vectors first, if some are too long */
         for (int j = 0; j < q; j++) {
-            t[j] = dot(j + 1, X + j * ld, X + j * ld);
-            weak += EPS * t[j] > FAST;
-            int at = j;
-            for (; !self->triangular && at > 0 && t[order[at - 1]] < t[j]; at--) order[at] = order[at - 1];
-            order[at] = j;
+            pivots[j] = j;
+            for (int i = 0; i < j; i++) F[i + j * ld] = 0.0;
         }
-        double *ordered = X;
-        if (!self->triangular) {
-            ordered = A;
-            for (int j = 0; j < q; j++) memcpy(A + j * ld, X + order[j] * ld, q * sizeof(double));
-        }
-        spread(self, q, ordered, scale);
-        for (int j = 0; j < q; j++)
-            for (int i = 0; i < q; i++)
-                self->R[i + j * ld] = order[i] <= j ? F[j + order[i] * ld] * scale[j] : 0.0;
-        return self->triangular || !weak || second_pass(self, weak, q);
+    } else {
+        mirror(q, A, ld);
+        r = pivoted(q, A, noise, q < n ? q : n, F, ld, pivots, by);
+        if (!r) return 0;
+        for (int j = 0; j < r; j++)
+            for (int i = j; i < r; i++) Z[i + j * ld] = F[pivots[i] + j * ld];
+        inverted(r, Z, X, ld);
     }
-    if (!diagonalise(self, q, A, t)) return 0;
-    int first = q > n ? q - n : 0;
-    while (first < q && !(t[first] > noise)) first++;
-    self->r = q - first;
-    for (int j = 0; j < self->r; j++) {
-        double root = sqrt(t[first + j]), *z = A + (first + j) * ld;
-        weak += EPS > FAST * t[first + j];
-        for (int i = 0; i < q; i++) {
-            self->R[j + i * ld] = root * z[i] * scale[i];
-            X[i + j * ld] = z[i] / root;
-        }
+    for (int j = 0; j < r; j++) {
+        int at = j;
+        lengths[j] = dot(j + 1, X + j * ld, X + j * ld);
+        weak += EPS * lengths[j] > FAST;
+        for (; !self->triangular && at > 0 && lengths[sorted[at - 1]] > lengths[j]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = j;
     }
-    spread(self, q, X, scale);
-    return weak ? second_pass(self, weak, q) : 1;
+    for (int i = 0; i < r; i++) by[i] = 1.0 / scale[pivots[i]];
+    for (int j = 0; j < r; j++) {
+        const double *x = X + sorted[j] * ld, *f = F + sorted[j] * ld;
+        double *c = self->C + j * ld;
+        memset(c, 0, 2 * self->used * sizeof(double));
+        for (int i = 0; i <= sorted[j]; i++) {
+            int row = self->row_of[pivots[i]];
+            c[row] = x[i] * by[i];
+            if (!self->hybrid) c[row - 1] = -self->gamma * c[row];
+        }
+        for (int i = 0; i < q; i++) self->R[j + i * ld] = f[i];
+    }
+    self->r = r;
+    return !weak || second_pass(self, weak, q);
 }
 
 /* ------------------------------------------------------------------------- the matrix H on it */
 
-/* BFGS sweeps over the ku usable pairs into B, r x r, from I; S is zero from row `high` on. */
-static int swept(Model *self, int count, int ku, int high, const double *S, const double *YL,
+/* BFGS sweeps over the k usable pairs into B, r x r, from I, and its factor into F; S is zero from row
+ * `high` on.  Return whether B is definite.
+ *
+ * A sweep takes B to B + YY - X T^{-1} X', X = B S + YL, T = S'B S + LL. */
+static int swept(Model *self, int count, int k, int high, const double *S, const double *YL,
                  const double *LL, const double *YY, double *B)
 {
     int ld = self->ld, r = self->r;
-    double *BS = self->X, *T = self->T, *St = self->R;
-    transpose(high, ku, S, St, ld);
-    for (int j = 0; j < r; j++)
-        for (int i = 0; i < r; i++) B[i + j * ld] = i == j;
-    for (int sweep = 0; sweep < count && ku; sweep++) {
-        product(r, ku, high, B, S, 1, ld, 0.0, BS, ld, 0);
-        copy(ku, ku, LL, T, ld);
-        product(ku, ku, high, St, BS, 1, ld, 1.0, T, ld, 0);
-        if (!factored(ku, T, ld)) break;
-        for (int j = 0; j < ku; j++) axpy(r, 1.0, YL + j * ld, BS + j * ld);
-        solve_right(r, ku, T, BS, ld);
-        for (int j = 0; j < r; j++) axpy(r, 1.0, YY + j * ld, B + j * ld);
-        product(r, r, ku, BS, BS, ld, 1, 1.0, B, ld, 1);
+    double *X = self->X, *T = self->T, *St = self->R;
+    transpose(high, k, S, St, ld);
+    identity(r, B, ld);
+    for (int sweep = 0; sweep < count && k; sweep++) {
+        multiply(SET, r, k, high, B, S, NULL, X, ld);
+        product(ADD, 1, k, k, high, St, X, 1, ld, LL, T, ld);
+        if (!factored(k, T, ld)) break;
+        axpy(k * ld, 1.0, YL, X);
+        solve_right(r, k, T, X, ld, 0);
+        axpy(r * ld, 1.0, YY, B);
+        multiply_symmetric(TAKE, r, k, X, X, B, B, ld);
     }
     copy(r, r, B, self->F, ld);
     return factored(r, self->F, ld);
 }
 
+/* SR1 updates of H, r x r, with the pairs from `first` on, each on top of those before it. */
+static void corrected(Model *self, int first, const double *S, const double *Y, double *H)
+{
+    int ld = self->ld, r = self->r, taken = 0, count = self->k - first;
+    double *HS = self->X, *V = self->R, *scaled = self->T;
+    multiply(SET, r, count, r, H, S + first * ld, NULL, HS, ld);
+    for (int j = 0; j < count; j++) {
+        const double *s = S + (first + j) * ld, *y = Y + (first + j) * ld;
+        double *Hs = HS + j * ld, *v = V + taken * ld;
+        for (int l = 0; l < taken; l++) axpy(r, dot(r, scaled + l * ld, s), V + l * ld, Hs);
+        for (int i = 0; i < r; i++) v[i] = y[i] - Hs[i];
+        double vs = dot(r, v, s), length = sqrt(dot(r, v, v));
+        if (length <= SATISFIED * (sqrt(dot(r, y, y)) + sqrt(dot(r, Hs, Hs)))) continue;
+        double bound = self->skip * length * sqrt(dot(r, s, s));
+        if (!(fabs(vs) >= bound && bound > 0.0)) continue;
+        for (int i = 0; i < r; i++) scaled[i + taken * ld] = v[i] / vs;
+        taken++;
+    }
+    multiply_symmetric(ADD, r, taken, V, scaled, H, H, ld);
+}
+
 static int build_hybrid(Model *self)
 {
-    int k = self->k, ld = self->ld, n = self->n;
-    double *S = self->S, *Y = self->Y, *scale = self->v3;
+    int k = self->k, ld = self->ld, n = self->n, *row_of = self->row_of;
+    double *S = self->S, *Y = self->Y, *scale = self->v3, *inverse = self->v2;
+    double *curvature = self->v1;
     self->whole = 2 * k >= n;
-    for (int j = 0; j < k; j++) {
-        int p = 2 * self->order[j];
-        double ss = GRAM(p, p), yy = GRAM(p + 1, p + 1);
-        if (!(yy > 0.0)) return 0; /* f is linear along s: the sign of a curvature may be rounding */
-        scale[j] = sqrt(ss);
-        scale[k + j] = sqrt(yy);
+    for (int j = 0; j < k; j++) row_of[k + j] = (row_of[j] = 2 * self->order[j]) + 1;
+    for (int j = 0; j < 2 * k; j++) {
+        double square = GRAM(row_of[j], row_of[j]);
+        if (!(square > 0.0)) return 0; /* f is linear along s: curvature may be rounding */
+        scale[j] = sqrt(square);
+        inverse[j] = 1.0 / scale[j];
     }
     if (self->whole) {
         self->r = n;
         for (int j = 0; j < k; j++) {
-            const double *row = self->W + (Py_ssize_t)2 * self->order[j] * n;
+            const double *row = self->W + (Py_ssize_t)row_of[j] * n;
             for (int i = 0; i < n; i++) {
                 S[i + j * ld] = row[i] / scale[j];
                 Y[i + j * ld] = row[n + i] / scale[j] / self->gamma;
             }
         }
     } else {
-        for (int j = 0; j < 2 * k; j++)
-            for (int i = 0; i < 2 * k; i++) {
-                int a = 2 * self->order[i % k] + (i >= k), b = 2 * self->order[j % k] + (j >= k);
-                self->A[i + j * ld] = GRAM(a, b) / scale[i] / scale[j];
-            }
+        for (int j = 0; j < 2 * k; j++) {
+            const double *row = self->G + row_of[j] * 2 * self->m;
+            for (int i = j; i < 2 * k; i++)
+                self->A[i + j * ld] = row[row_of[i]] * inverse[i] * inverse[j];
+        }
         if (!make_basis(self, 2 * k, self->A, scale)) return 0;
-        for (int j = 0; j < k; j++)
-            for (int i = 0; i < self->r; i++) {
-                S[i + j * ld] = self->R[i + j * ld] / scale[j];
-                Y[i + j * ld] = self->R[i + (k + j) * ld] / scale[j] / self->gamma;
-            }
+        for (int j = 0; j < k; j++) {
+            double length = scale[k + j] / scale[j] / self->gamma;
+            memcpy(S + j * ld, self->R + j * ld, self->r * sizeof(double));
+            for (int i = 0; i < self->r; i++) Y[i + j * ld] = length * self->R[i + (k + j) * ld];
+        }
     }
     /* 1. BFGS, several sweeps over all pairs of positive curvature. */
-    int r = self->r, ku = 0;
+    int r = self->r, high = self->triangular && !self->whole ? k : r, usable = 0;
     double *Su = self->L, *YL = self->Z, *LL = self->A, *YY = self->P, *SY = self->R, *Yu = self->T;
-    double newest = 0.0;
+    double cosine = 0.0;
+    transpose(high, k, S, self->X, ld);
+    multiply(SET, k, k, high, self->X, Y, NULL, SY, ld);
     for (int j = 0; j < k; j++) {
-        const double *s = S + j * ld, *y = Y + j * ld;
-        double sy = dot(r, s, y), yy = dot(r, y, y);
-        newest = sy / sqrt(yy);
-        if (!(sy > LEAST_COSINE * sqrt(dot(r, s, s)) * sqrt(yy))) continue;
-        double root = sqrt(sy);
+        double yy = dot(r, Y + j * ld, Y + j * ld), sy = SY[j + j * ld];
+        cosine = sy / sqrt(yy);
+        if (!(cosine > LEAST_COSINE)) continue; /* s is a unit vector */
+        double root = curvature[usable] = 1.0 / sqrt(sy);
+        row_of[usable] = j;
         for (int i = 0; i < r; i++) {
-            Su[i + ku * ld] = s[i] / root;
-            Yu[i + ku * ld] = y[i] / root;
+            Su[i + usable * ld] = S[i + j * ld] * root;
+            Yu[i + usable * ld] = Y[i + j * ld] * root;
         }
-        ku++;
+        usable++;
     }
-    int high = self->triangular && !self->whole ? k : r;
-    transpose(high, ku, Su, self->X, ld);
-    product(ku, ku, high, self->X, Yu, 1, ld, 0.0, SY, ld, 0);
-    for (int j = 0; j < ku; j++) /* the strictly lower triangle */
-        for (int i = 0; i <= j; i++) SY[i + j * ld] = 0.0;
-    product(r, r, ku, Yu, Yu, ld, 1, 0.0, YY, ld, 0);
-    product(r, ku, ku, Yu, SY, ld, 1, 0.0, YL, ld, 0);
-    product(ku, ku, ku, SY, SY, ld, 1, 0.0, LL, ld, 0);
+    for (int j = 0; j < usable; j++) { /* L, the strictly lower triangle */
+        memset(self->B + j * ld, 0, usable * sizeof(double));
+        for (int i = j + 1; i < usable; i++)
+            self->B[i + j * ld] = SY[row_of[i] + row_of[j] * ld] * curvature[i] * curvature[j];
+    }
+    multiply_symmetric(SET, r, usable, Yu, Yu, NULL, YY, ld);
+    multiply_transposed(SET, r, usable, usable, Yu, self->B, NULL, YL, ld);
+    multiply_symmetric(SET, usable, usable, self->B, self->B, NULL, LL, ld);
     int sweeps = self->sweeps;
-    while (!swept(self, sweeps, ku, high, Su, YL, LL, YY, self->B)) sweeps--; /* I is definite */
+    while (!swept(self, sweeps, usable, high, Su, YL, LL, YY, self->B)) sweeps--; /* I is definite */
     /* 2. SR1 with the newest pairs. */
-    double *H = self->H, *Bs = self->v1, *v = self->v2;
-    int first = self->re_applied < 0 || self->re_applied > k ? 0 : k - self->re_applied;
+    double *H = self->H;
     copy(r, r, self->B, H, ld);
-    for (int j = first; j < k; j++) {
-        const double *s = S + j * ld, *y = Y + j * ld;
-        times(r, r, H, ld, s, Bs);
-        for (int i = 0; i < r; i++) v[i] = y[i] - Bs[i];
-        double vs = dot(r, v, s), length = sqrt(dot(r, v, v));
-        if (length <= SATISFIED * (sqrt(dot(r, y, y)) + sqrt(dot(r, Bs, Bs)))) continue;
-        double bound = self->skip * length * sqrt(dot(r, s, s));
-        if (!(fabs(vs) >= bound && bound > 0.0)) continue;
-        for (int l = 0; l < r; l++) axpy(r, v[l] / vs, v, H + l * ld);
-    }
+    corrected(self, self->re_applied < 0 || self->re_applied > k ? 0 : k - self->re_applied, S, Y, H);
     self->unit = self->gamma;
     /* 3. What becomes of negative eigenvalues; also those of a factored matrix, by rounding. */
-    self->reflect = !(newest < -LEAST_COSINE);
+    self->reflect = !(cosine < -LEAST_COSINE);
     copy(r, r, H, self->T, ld);
     self->definite = factored(r, self->T, ld);
     if (self->definite) {
         copy(r, r, self->T, self->F, ld);
         return 1;
     }
-    for (int j = 0; j < r; j++)
-        for (int i = 0; i < r; i++)
-            if (!isfinite(H[i + j * ld])) return 0;
+    if (!all_finite(r, H, ld)) return 0;
     if (self->reflect && self->drop) {
         copy(r, r, self->B, H, ld); /* whose factor is in F */
         self->definite = 1;
@@ -530,7 +394,7 @@ static void psi_gram(Model *self, double gamma, const double *scale, double *A)
     for (int j = 0; j < self->k; j++)
         for (int i = 0; i < self->k; i++) {
             int a = 2 * self->order[i], b = 2 * self->order[j];
-                    double yi = 1.0 / scale[i], yj = 1.0 / scale[j], si = gamma / scale[i],
+            double yi = 1.0 / scale[i], yj = 1.0 / scale[j], si = gamma / scale[i],
                    sj = gamma / scale[j];
             A[i + j * ld] = yi * GRAM(a + 1, b + 1) * yj - si * GRAM(a, b + 1) * yj -
                             yi * GRAM(a + 1, b) * sj + si * GRAM(a, b) * sj;
@@ -542,14 +406,20 @@ static int build_sr1(Model *self)
     int k = self->k, ld = self->ld;
     double *scale = self->v3;
     self->whole = 0;
-    for (int j = 0; j < k; j++) scale[j] = column_scale(self, j, self->gamma);
+    for (int j = 0; j < k; j++) {
+        scale[j] = column_scale(self, j, self->gamma);
+        self->row_of[j] = 2 * self->order[j] + 1;
+    }
     psi_gram(self, self->gamma, scale, self->A);
     if (!make_basis(self, k, self->A, scale)) return 0;
     int r = self->r;
-    product(r, k, k, self->R, self->half, 1, ld, 0.0, self->S, ld, 0);
     for (int j = 0; j < k; j++)
-        for (int i = 0; i < r; i++) self->Y[i + j * ld] = self->S[i + j * ld] * self->weights[j];
-    product(r, r, k, self->Y, self->S, ld, 1, 0.0, self->H, ld, 0);
+        for (int i = 0; i < r; i++)
+            self->S[i + j * ld] = self->R[i + j * ld] * (scale[j] / self->inner_scale[j]);
+    multiply(SET, r, k, k, self->S, self->inner, NULL, self->Y, ld);
+    for (int j = 0; j < k; j++)
+        for (int i = 0; i < r; i++) self->Y[i + j * ld] /= self->inner_size;
+    multiply_symmetric(SET, r, k, self->Y, self->S, NULL, self->H, ld);
     for (int i = 0; i < r; i++) self->H[i + i * ld] += self->gamma;
     copy(r, r, self->H, self->F, ld);
     self->unit = 1.0;
@@ -576,7 +446,7 @@ static int build(Model *self)
             if (square > largest) largest = square;
         }
     self->rounding = 4.0 * EPS * sqrt(largest);
-    self->diagonalised = 0;
+    self->form = NONE;
     self->built = 1;
     return 1;
 }
@@ -648,10 +518,11 @@ static int on_boundary(Model *self, double radius, double *p, double *perp, doub
 {
     int r = self->r, ld = self->ld, count = r;
     double *lam = self->v1, *a = self->v2, *v = self->v3;
-    if (!self->diagonalised) {
-        copy(r, r, self->H, self->P, ld);
-        if (!diagonalise(self, r, self->P, self->lam)) return 0;
-        self->diagonalised = 1;
+    if (self->form != DIAGONAL) {
+        copy(r, r, self->H, self->T, ld);
+        self->form = NONE;
+        if (!eigenvectors(r, self->T, self->lam, self->P, ld, self->off, self->tau)) return 0;
+        self->form = DIAGONAL;
     }
     for (int i = 0; i < r; i++) {
         a[i] = dot(r, self->P + i * ld, self->par);
@@ -726,41 +597,87 @@ turn:
     return isfinite(*decrease) && isfinite(*length);
 }
 
-/* The step on the boundary of a definite model, by Newton's method on the secular equation with a
- * Cholesky factor of H + shift I an iteration (More and Sorensen 1983): p and the results, or 0. */
+/* The step on the boundary by Newton's method on the secular equation, with a factor of T + shift I
+ * an iteration, T = Q'HQ tridiagonal (More and Sorensen 1983): p and the results, or 0. */
 static int shifted(Model *self, double radius, double *p, double *perp, double *decrease,
                    double *length)
 {
-    int r = self->r, ld = self->ld;
-    double *L = self->T, *w = self->v1, unit = self->unit, gamma = self->gamma, sum = 0.0;
-    double shift = 0.0, before = INFINITY, off = r < self->n ? gamma : 0.0, bound;
-    for (int j = 0; j < r; j++) sum += dot(r, self->H + j * ld, self->H + j * ld);
-    bound = fmax(unit * sqrt(sum), off); /* of the eigenvalues: the root is beyond |g| / radius - it */
-    sum = dot(r, self->par, self->par) + self->norm_perp * self->norm_perp;
-    shift = fmax(0.0, sqrt(sum) / radius - bound);
+    int r = self->r, ld = self->ld, off = r < self->n;
+    double *a = self->v1, *D = self->v2, *below = self->v3, *d = self->lam, *e = self->off;
+    double unit = self->unit, gamma = self->gamma / unit, across = self->norm_perp / unit;
+    if (self->form == DIAGONAL) return 0;
+    if (self->form != TRIDIAGONAL) {
+        copy(r, r, self->H, self->P, ld);
+        tridiagonal(r, self->P, ld, d, e, self->tau, a);
+        self->form = TRIDIAGONAL;
+    }
+    for (int j = 0; j < r; j++) a[j] = self->par[j] / unit;
+    turn_to(r, self->P, ld, self->tau, a);
+    /* In units of `unit`.  Circles of Gerschgorin bound the eigenvalues, and these the shift. */
+    double least = off ? gamma : INFINITY, most = off ? gamma : 0.0, steep = 0.0;
+    double low = off && gamma < 0.0 ? -gamma : 0.0, high;
+    for (int j = 0; j < r; j++) {
+        double beside = (j ? fabs(e[j - 1]) : 0.0) + (j + 1 < r ? fabs(e[j]) : 0.0);
+        least = fmin(least, d[j] - beside);
+        most = fmax(most, d[j] + beside);
+        low = fmax(low, -d[j]);
+    }
+    steep = sqrt(dot(r, a, a) + across * across) / radius;
+    low = fmax(low, steep - most);
+    high = fmax(low, steep - least);
+    double shift = self->definite ? low : high, before = INFINITY;
     for (int nit = 0; nit < MAX_NEWTON; nit++) {
-        copy(r, r, self->H, L, ld);
-        for (int i = 0; i < r; i++) L[i + i * ld] += shift / unit;
-        if (!factored(r, L, ld)) return 0;
-        memcpy(p, self->par, r * sizeof(double));
-        solve_lower(r, L, ld, p);
-        solve_transposed(r, L, ld, p);
-        for (int i = 0; i < r; i++) w[i] = p[i] /= -unit;
-        solve_lower(r, L, ld, w);
-        *perp = -self->norm_perp / (gamma + shift);
-        double square = dot(r, p, p) + *perp * *perp, size = sqrt(square);
-        double rate = dot(r, w, w) / unit + *perp * *perp / (gamma + shift);
-        double excess = size / radius - 1.0, increase = excess * square / rate;
-        if (excess <= 4.0 * EPS || shift + increase == shift) {
-            if (!has_digits(square) || !(fabs(excess) <= SECULAR)) return 0;
+        int positive = tridiagonal_factored(r, d, e, shift, D, below);
+        if (positive < r) { /* a vector of negative curvature says how much is missing */
+            double u = 1.0, square = 1.0;
+            for (int j = positive - 1; j >= 0; j--) {
+                u *= -below[j];
+                square += u * u;
+            }
+            low = fmax(low, shift - D[positive] / square);
+            shift = low + 0.1 * (high - low);
+            if (!(low < high) || self->definite) return 0;
+            continue;
+        }
+        /* L D L'p = -a, and p'(T + shift I)^{-1} p is the rate at which |p|^2 / 2 falls. */
+        double square = 0.0, rate = 0.0, along = 0.0, w = 0.0;
+        for (int j = 0; j < r; j++) {
+            w = -a[j] - (j ? below[j - 1] * w : 0.0);
+            p[j] = w / D[j];
+            along += w * p[j]; /* -a'p */
+        }
+        for (int j = r - 1; j >= 0; j--) {
+            if (j + 1 < r) p[j] -= below[j] * p[j + 1];
+            square += p[j] * p[j];
+        }
+        w = 0.0;
+        for (int j = 0; j < r; j++) {
+            w = p[j] - (j ? below[j - 1] * w : 0.0);
+            rate += w * w / D[j];
+        }
+        *perp = 0.0;
+        if (off && across != 0.0) {
+            *perp = -across / (gamma + shift);
+            square += *perp * *perp;
+            rate += *perp * *perp / (gamma + shift);
+            along -= *perp * across;
+        }
+        double excess = sqrt(square) / radius - 1.0, increase = excess * square / rate;
+        if (!isfinite(increase)) return 0;
+        int settled = fabs(excess) <= SECULAR && !(fabs(excess) < 0.5 * before);
+        before = fabs(excess);
+        if (settled || before <= 4.0 * EPS || shift + increase == shift) {
+            if (!has_digits(square) || !(before <= SECULAR)) return 0;
             /* -m = (p'(B + shift I)p + shift p'p) / 2, and (B + shift I) p = -g */
-            *length = size;
-            *decrease = 0.5 * (shift * square - self->norm_perp * *perp - dot(r, self->par, p));
+            *length = sqrt(square);
+            *decrease = 0.5 * unit * (shift * square + along);
+            turn_back(r, self->P, ld, self->tau, p);
             return isfinite(*decrease);
         }
-        if (!(excess < before)) return 0;
-        before = excess;
+        if (excess > 0.0) low = fmax(low, shift);
+        else high = fmin(high, shift);
         shift += increase;
+        if (!(shift > low)) shift = low + 0.1 * (high - low);
     }
     return 0;
 }
@@ -790,7 +707,8 @@ static int minimise(Model *self, double radius, const double *g, double norm, do
         *decrease = 0.5 * (sum - perp * self->norm_perp);
         free = *length <= radius;
     }
-    if (!free && !(self->definite && shifted(self, radius, p, &perp, decrease, length)) &&
+    if (!free && !((self->definite || !self->reflect) &&
+                   shifted(self, radius, p, &perp, decrease, length)) &&
         !on_boundary(self, radius, p, &perp, decrease, length))
         return 0;
     *slope = dot(r, self->par, p) + self->norm_perp * perp;
@@ -821,68 +739,63 @@ static double window_max(Model *self, double newest)
     return isnan(most) ? self->gamma : most;
 }
 
+/* Tell whether the condition number of a matrix with entries up to 1 is moderate by its inverse. */
+static int is_moderate(int n, const double *K, int ld)
+{
+    double square = 0.0;
+    for (int j = 0; j < n; j++) square += dot(n, K + j * ld, K + j * ld);
+    return square <= MAX_CONDITION * MAX_CONDITION;
+}
+
 /* Make the inverse of SR1's inner matrix; 0 where it is singular or, with `judge`, where the newest
  * pair may be refused. */
 static int invert_inner(Model *self, double gamma, int judge)
 {
     int k = self->k, ld = self->ld, old = k - 1;
-    double *scale = self->v3, *columns = self->v2, *M = self->T, *A = self->A, *lam = self->v1;
+    double *scale = self->inner_scale, *columns = self->v2, *M = self->T, *A = self->A;
+    double *K = self->inner, *w = self->v1;
     for (int j = 0; j < k; j++) {
         int p = 2 * self->order[j];
         columns[j] = column_scale(self, j, gamma);
         scale[j] = sqrt(sqrt(GRAM(p, p)));
     }
     /* M = L + D + L' - gamma S'S, scaled to entries of at most 1. */
-    double length0 = scale[0] * scale[0], unit = length0 * columns[0];
+    double length0 = scale[0] * scale[0], unit = length0 * columns[0], square = 0.0;
+    self->inner_size = unit;
     for (int j = 0; j < k; j++) scale[j] = scale[j] / sqrt(length0) * sqrt(columns[j] / columns[0]);
     for (int j = 0; j < k; j++)
         for (int i = 0; i <= j; i++) {
             int a = 2 * self->order[j], b = 2 * self->order[i];
             double value = GRAM(a, b + 1) - gamma * GRAM(a, b);
-            M[i + j * ld] = value;
             A[i + j * ld] = A[j + i * ld] = value / scale[i] / scale[j] / unit;
         }
-    /* 1. The matrix of the other pairs, and w = M_old^{-1} Psi_old' s. */
-    double *w = self->par, *last = M + old * ld, *turned = self->carrier_par;
-    if (!judge) goto invert;
-    copy(k, k, A, self->X, ld);
-    if (!diagonalise(self, old, self->X, lam)) return 0;
-    for (int i = 0; i < old; i++) {
-        if (!(fabs(lam[i]) >= 1.0 / MAX_CONDITION)) return 0;
-        turned[i] = 0.0;
-        for (int l = 0; l < old; l++) turned[i] += self->X[l + i * ld] * last[l] / scale[l];
-        turned[i] /= lam[i] * unit;
-    }
-    for (int l = 0; l < old; l++) {
-        w[l] = 0.0;
-        for (int i = 0; i < old; i++) w[l] += self->X[l + i * ld] * turned[i];
-        w[l] /= scale[l];
-    }
+    copy(k, k, A, M, ld);
+    if (!judge) return inverse(k, M, K, ld) && is_moderate(k, K, ld);
+    /* 1. The inverse without the newest pair, and w = M_old^{-1} Psi_old' s. */
+    const double *last = A + old * ld;
+    if (!inverse(old, M, K, ld) || !is_moderate(old, K, ld)) return 0;
+    times(old, old, K, ld, last, w);
     /* 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r. */
-    double size = 0.0, square = 0.0, denominator = last[old];
+    double size = 0.0, denominator = last[old] - dot(old, w, last), *turned = self->v3;
     w[old] = -1.0;
     for (int l = 0; l < k; l++) {
-        turned[l] = -w[l] * columns[l];
+        turned[l] = -w[l] / scale[l] * scale[old] * columns[l];
         size += fabs(turned[l]);
     }
-    for (int l = 0; l < old; l++) denominator -= w[l] * last[l];
     psi_gram(self, gamma, columns, self->Z);
     for (int j = 0; j < k; j++)
         square += turned[j] / size * (dot(k, self->Z + j * ld, turned) / size);
     if (!(square > k * EPS)) return 0; /* satisfied */
     int p = 2 * self->order[old];
     double bound = self->skip * sqrt(GRAM(p, p)) * size * sqrt(square);
-    if (!(fabs(denominator) >= bound)) return 0;
-    /* 3. The inverse with the pair in. */
-invert:
-    if (!diagonalise(self, k, A, lam)) return 0;
-    for (int j = 0; j < k; j++)
-        if (!(fabs(lam[j]) >= 1.0 / MAX_CONDITION)) return 0;
+    if (!(fabs(denominator) * scale[old] * scale[old] * unit >= bound)) return 0;
+    /* 3. The inverse with the pair in: r r' / s'r is added to the matrix. */
     for (int j = 0; j < k; j++) {
-        self->weights[j] = 1.0 / unit / lam[j];
-        for (int i = 0; i < k; i++) self->half[i + j * ld] = A[i + j * ld] / scale[i];
+        if (j < old) K[old + j * ld] = 0.0;
+        else memset(K + j * ld, 0, k * sizeof(double));
+        axpy(k, w[j] / denominator, w, K + j * ld);
     }
-    return 1;
+    return is_moderate(k, K, ld);
 }
 
 /* A pair (s, y) with its products, and what they say of gamma. */
@@ -1021,7 +934,7 @@ static double *entries(PyObject *array, Py_buffer *view, Py_ssize_t length, int 
     return view->buf;
 }
 
-static int model_init(Model *self, PyObject *args, PyObject *kwds)
+static int model_init(Model *self, PyObject *args, PyObject *Py_UNUSED(kwds))
 {
     PyObject *block, *gram, *Wg;
     if (self->W) {
@@ -1038,29 +951,27 @@ static int model_init(Model *self, PyObject *args, PyObject *kwds)
         !(self->Wg = entries(Wg, &self->buffers[2], rows, 1)))
         return -1;
     /* Where 2 k >= n the basis are unit vectors: r <= 2 m in any case. */
-    Py_ssize_t big = ld * ld, squares = 14, vectors = 10;
-    self->lwork = (int)(1 + 6 * ld + 2 * big);
-    self->liwork = (int)(3 + 5 * ld);
-    Py_ssize_t total = squares * big + vectors * (ld + 1) + 3 * n + self->lwork;
-    self->memory = calloc(total, sizeof(double));
-    self->iwork = malloc(self->liwork * sizeof(int));
-    self->order = malloc((self->m + 1) * sizeof(int));
-    if (!self->memory || !self->iwork || !self->order) {
+    Py_ssize_t big = ld * ld, squares = 14, vectors = 12;
+    self->memory = calloc(squares * big + vectors * (ld + 4) + 3 * n, sizeof(double));
+    self->order = malloc((self->m + 1 + 3 * ld) * sizeof(int));
+    if (!self->memory || !self->order) {
         PyErr_NoMemory();
         return -1;
     }
+    self->pivots = self->order + self->m + 1;
+    self->sorted = self->pivots + ld;
+    self->row_of = self->sorted + ld;
     double *at = self->memory;
-    double **matrices[] = {&self->C, &self->R, &self->H, &self->F, &self->P, &self->half, &self->S,
+    double **matrices[] = {&self->C, &self->R, &self->H, &self->F, &self->P, &self->inner, &self->S,
                            &self->Y, &self->A, &self->B, &self->T, &self->X, &self->L,
                            &self->Z};
     for (int i = 0; i < 14; i++, at += big) *matrices[i] = at;
-    double **short_ones[] = {&self->lam, &self->par, &self->carrier_par, &self->Ws,
-                             &self->Wy,  &self->Wg_new, &self->weights, &self->v1,
-                             &self->v2,  &self->v3};
-    for (int i = 0; i < 10; i++, at += ld + 1) *short_ones[i] = at;
+    double **short_ones[] = {&self->lam, &self->off, &self->tau, &self->par, &self->carrier_par,
+                             &self->Ws, &self->Wy, &self->Wg_new, &self->inner_scale, &self->v1,
+                             &self->v2, &self->v3};
+    for (int i = 0; i < 12; i++, at += ld + 4) *short_ones[i] = at;
     double **long_ones[] = {&self->s, &self->y, &self->g_perp};
     for (int i = 0; i < 3; i++, at += n) *long_ones[i] = at;
-    self->lapack = at;
     return 0;
 }
 
@@ -1070,7 +981,6 @@ static void model_dealloc(Model *self)
     for (int i = 0; i < 3; i++)
         if (self->buffers[i].obj) PyBuffer_Release(&self->buffers[i]);
     free(self->memory);
-    free(self->iwork);
     free(self->order);
     free(self->columns);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -1287,11 +1197,8 @@ static int has_v3(void)
 PyMODINIT_FUNC JOINED(PyInit_, MODULE)(void)
 {
     PyObject *blas = capi_of("scipy.linalg.cython_blas");
-    PyObject *lapack = blas ? capi_of("scipy.linalg.cython_lapack") : NULL;
-    int failed = !lapack || take(blas, "dgemm", 13, &dgemm) || take(blas, "dgemv", 11, &dgemv) ||
-                 take(lapack, "dsyevd", 11, &dsyevd);
+    int failed = !blas || take(blas, "dgemm", 13, &dgemm) || take(blas, "dgemv", 11, &dgemv);
     Py_XDECREF(blas);
-    Py_XDECREF(lapack);
     if (failed) return NULL;
     PyObject *module = PyModule_Create(&definition), *type = PyType_FromSpec(&spec);
     if (!module || !type || PyModule_AddObjectRef(module, "Model", type) ||

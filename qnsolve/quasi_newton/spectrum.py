@@ -511,10 +511,12 @@ def orthonormal_basis(
     -----
     1. Scale the columns to comparable rounding error.  Where the Cholesky factor of their Gram
        matrix is well conditioned, its inverse makes the basis, and that is all.
-    2. Diagonalise that Gram matrix.  Directions below its rounding error are dropped: this is
-       where duplicates, parallel pairs and more columns than dimensions end.
-    3. A vector of the basis that belongs to the eigenvalue t is orthonormal to eps / t.  Those for
-       which that is worse than `orthogonality` are formed, a chunk at a time, and multiplied with
+    2. Otherwise diagonalise that Gram matrix or, for an outer loop, factor it with pivots.
+       Directions below its rounding error are dropped: this is where duplicates, parallel pairs
+       and more columns than dimensions end.
+    3. A vector of the basis that is C v, with coefficients of squared length 1 / t for unit
+       columns, is orthonormal to eps / t.  Those for which that is worse than `orthogonality` are
+       formed, a chunk at a time, and multiplied with
        each other and with W; the eigendecomposition of the Gram matrix of the basis that this
        gives is divided out (the second pass of Cholesky QR, here rank-revealing).  What remains is
        eps / sqrt(t), the rounding error of the vectors.
@@ -526,16 +528,18 @@ def orthonormal_basis(
     noise = RANK_NOISE * q * eps
     factor, inverse = _cholesky(scaled_gram, 1.0 / noise)
     # In float32 the rounding of the rows can make more columns than dimensions look independent.
-    if inverse is not None and q <= rows.space.size:
+    well = inverse is not None and q <= rows.space.size
+    if well and float(np.vdot(inverse, inverse)) <= orthogonality / eps:
+        return E @ inverse, factor * columns.scale
+    if orthogonality >= FAST:
+        # An outer loop needs no eigenvectors.
+        if not well:
+            factor, inverse = _pivoted_cholesky(scaled_gram, noise, rows.space.size)
         squares = np.einsum("ij,ij->j", inverse, inverse)
-        if float(squares.sum()) <= orthogonality / eps:
-            return E @ inverse, factor * columns.scale
-        if orthogonality >= FAST:
-            # No direction is below the rounding error, and an outer loop needs no eigenvectors.
-            order = np.argsort(-squares, kind="stable")
-            weak = int(np.count_nonzero(eps * squares > orthogonality))
-            C, R = E @ inverse[:, order], factor[order] * columns.scale
-            return _second_pass(C, R, weak, rows) if weak else (C, R)
+        order = np.argsort(-squares, kind="stable")
+        weak = int(np.count_nonzero(eps * squares > orthogonality))
+        C, R = E @ inverse[:, order], factor[order] * columns.scale
+        return _second_pass(C, R, weak, rows) if weak else (C, R)
     t, Z = eigh(scaled_gram)
     kept = t > noise
     kept[: max(0, q - rows.space.size)] = False
@@ -559,6 +563,22 @@ def _cholesky(gram: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray | 
     inverse, _ = lapack.dtrtri(factor)
     # The sum of squares is the trace of the inverse Gram matrix.
     return factor, inverse if float(np.vdot(inverse, inverse)) <= limit else None
+
+
+def _pivoted_cholesky(gram: np.ndarray, least: float, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return F of at most `most` rows with `gram` = F'F, and X with X'gram X = I.
+
+    Both but for what is left of `gram` when no entry of its diagonal is above `least`.
+    """
+    if not np.isfinite(gram).all():
+        return np.full_like(gram, np.nan), np.full_like(gram, np.nan)
+    factor, pivots, rank, _ = lapack.dpstrf(gram, tol=least)
+    rank, pivots = min(rank, most), pivots - 1
+    inverse, _ = lapack.dtrtri(factor[:rank, :rank])
+    F, X = np.zeros((rank, len(gram))), np.zeros((len(gram), rank))
+    F[:, pivots] = np.triu(factor[:rank])
+    X[pivots[:rank]] = np.triu(inverse)
+    return F, X
 
 
 def _second_pass(

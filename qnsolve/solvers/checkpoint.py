@@ -46,6 +46,9 @@ def distance(answer: Answer, f: float, g: Array | None, space: VectorSpace) -> t
     return abs(answer.f - f), gap
 
 
+NOTHING = nullcontext()
+
+
 class NoCheckpoint:
     """What stands for the file of a run that has none."""
 
@@ -55,7 +58,7 @@ class NoCheckpoint:
         pass
 
     def iteration(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return NOTHING
 
     def note(self) -> None:
         pass

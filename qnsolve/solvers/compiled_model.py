@@ -59,17 +59,18 @@ class CompiledEnd(End):
     """The end of a step whose numbers come from the compiled model: it asks for none."""
 
     request: Any = None
+    change: Any = None
 
     def __init__(self, x: Array | None, model: CompiledModel, step: Array) -> None:
-        super().__init__(x, model.metric, step)
-        self._core = model.core
+        self.x, self._metric, self._step, self._core = x, model.metric, step, model.core
 
     def answered(self, answer: Answer) -> End:
-        self.f, self.g, _ = answer
-        if self.g is None:
+        self.f, g, _ = answer
+        if g is None:
             return self
-        square, of_g, self.slope, self.largest_slope = self._core.measure(self.x, self.g)
-        self.gradient_norm = root(of_g, self.g, self._metric.space)
+        self.g = g
+        square, of_g, self.slope, self.largest_slope = self._core.measure(self.x, g)
+        self.gradient_norm = root(of_g, g, self._metric.space)
         self.point_norm = math.sqrt(square) if square < math.inf else self._metric.norm(self.x)
         return self
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 from scipy.optimize import OptimizeResult
 
@@ -181,14 +180,15 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         run.skipped += not model.learn(found, direction)
         at.x, at.f = found.end.x, found.f
     # 5. Stop?
-    record: dict[str, Any] = {
-        "gnorm": model.largest_slope,
-        "step_length": 0.0 if found is None else found.t,
-        "modified": direction.modified,
-        "n_pairs": model.n_pairs,
-    }
-    outcome = worth(direction, found)
-    stopped = run.after_step(at.x, at.f, model.gradient, outcome, record)
+    def record() -> dict[str, float]:
+        return {
+            "gnorm": model.largest_slope,
+            "step_length": 0.0 if found is None else found.t,
+            "modified": direction.modified,
+            "n_pairs": model.n_pairs,
+        }
+
+    stopped = run.after_step(at.x, at.f, model, worth(direction, found), record)
     status = stopped if status is None else status
     return run.before_step(model) if status is None else status
 

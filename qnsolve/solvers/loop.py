@@ -107,10 +107,11 @@ def minimise(parts: Parts, options: Any, run: Run) -> Asking[OptimizeResult]:
     while status is None:
         with run.iteration():
             status = yield from iterate(at, reach, options, run)
-        status = run.ended(status, model)
-        if run.restart(status, at.f, model):
-            begin(at, reach, first_reach)
-            status = None
+        if status is not None:
+            status = run.ended(status, model)
+            if run.restart(status, at.f, model):
+                begin(at, reach, first_reach)
+                status = None
     size = {"n_pairs": model.n_pairs, reach.word: reach.size}
     size |= model.report(at.x, model.gradient)
     return run.result(status, at.x, at.f, model.gradient, **size)
@@ -185,25 +186,28 @@ def is_too_small(at: Iterate, trial: Trial, xtol: float) -> bool:
 
 def judge(at: Iterate, trial: Trial, end: End, accept: float, eps: float) -> Outcome:
     """Return what a trial step was worth."""
-    outcome = partial(Outcome, trial.longest_block, trial.length, trial.slope, trial.decrease)
+    of_trial = trial.longest_block, trial.length, trial.slope, trial.decrease
     if is_unbounded(end.f, at.f_start):
-        return outcome(accepted=True, status=Status.UNBOUNDED)
+        return Outcome(*of_trial, accepted=True, status=Status.UNBOUNDED)
     if not end.finite:
-        return outcome(finite=False)
+        return Outcome(*of_trial, finite=False)
     reduction = actual_reduction(at.f, end.f, trial.slope, end.slope, eps)
     ratio = reduction / trial.decrease
     accepted = ratio > accept or progress_at_rounding(
         at.f, end.f, at.model.gradient_norm, end.gradient_norm, eps
     )
-    return outcome(end.slope, reduction, ratio, accepted=accepted)
+    return Outcome(*of_trial, end.slope, reduction, ratio, accepted=accepted)
 
 
 def close(at: Iterate, reach: Reach, outcome: Outcome, run: Run) -> Status | None:
     """Report the iteration and return why the run is over, or None."""
     model = at.model
-    record = {"gnorm": model.largest_slope, reach.word: reach.size, "ratio": outcome.ratio}
-    record["n_pairs"] = model.n_pairs
-    stopped = run.after_step(at.x, at.f, model.gradient, outcome, record)
+
+    def record() -> dict[str, float]:
+        sizes = {"gnorm": model.largest_slope, reach.word: reach.size}
+        return {**sizes, "ratio": outcome.ratio, "n_pairs": model.n_pairs}
+
+    stopped = run.after_step(at.x, at.f, model, outcome, record)
     if outcome.status is not None:
         return outcome.status
     return run.before_step(model) if stopped is None else stopped

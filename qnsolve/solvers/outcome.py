@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+import math
+from typing import NamedTuple
 
 from qnsolve.result import Status
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a trial step was worth.
 
     Attributes
@@ -35,9 +33,9 @@ class Outcome:
     length_2: float
     slope: float
     predicted: float
-    slope_new: float = np.nan
-    reduction: float = np.nan
-    ratio: float = np.nan
+    slope_new: float = math.nan
+    reduction: float = math.nan
+    ratio: float = math.nan
     finite: bool = True
     accepted: bool = False
     status: Status | None = None

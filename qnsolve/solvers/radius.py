@@ -7,11 +7,10 @@ ratios at which the radius changes, and the loop keeps the answer below ``max_ra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from qnsolve.solvers.along_step import hermite_minimiser
 from qnsolve.solvers.outcome import Outcome
@@ -52,7 +51,7 @@ interpolated_radius = Interpolated()
 def shrinkage(outcome: Outcome, least: float = 0.1) -> float:
     """Return the part of a poor step to the minimiser of the cubic through its ends."""
     t = hermite_minimiser(outcome.slope, outcome.slope_new, outcome.reduction)
-    return 0.5 if np.isnan(t) else min(max(t, least), 0.5)
+    return 0.5 if math.isnan(t) else min(max(t, least), 0.5)
 
 
 def growth(outcome: Outcome) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from qnsolve.arrays import Array, VectorSpace
+from qnsolve.arrays import Array
 from qnsolve.bounds import Box
 from qnsolve.callables import Callables
 from qnsolve.options import SolverOptions
@@ -74,14 +74,11 @@ class Run(Stateful):
         self.options, self.warm = options, warm
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
-        self.callables, self.callback = callables, callback
+        self.callables, self.callback, self.space = callables, callback, callables.space
         self._history, self._sizes = [], [0.0, 0.0]
         self._checkpoint = checkpoint_of(callables, options)
         self._parts: dict[str, Any] = {}
-
-    @property
-    def space(self) -> VectorSpace:
-        return self.callables.space
+        self._root_n = math.sqrt(callables.space.size)
 
     @property
     def box(self) -> Box | None:
@@ -129,21 +126,25 @@ class Run(Stateful):
         return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
 
     def after_step(
-        self, x: Array, f: float, g: Array, outcome: Outcome, record: dict[str, Any]
+        self, x: Array, f: float, model: Model, outcome: Outcome, record: Callable[[], Any]
     ) -> Status | None:
-        """Count the iteration, record it, and return why the callback ends the run, or None."""
+        """Count the iteration, record it, and return why the callback ends the run, or None.
+
+        ``record()`` returns what there is to say of the iteration.
+        """
         self.nit += 1
-        self.stopping.see(f, record["gnorm"], outcome)
-        accepted = outcome.accepted
+        self.stopping.see(f, model.largest_slope, outcome)
         if self.options.history:
-            self._history.append({**self.counts(), "fun": f, "accepted": accepted, **record})
-        if math.isfinite(f) and math.isfinite(record["gnorm"]):
+            of_loop = {**self.counts(), "fun": f, "accepted": outcome.accepted}
+            self._history.append({**of_loop, **record()})
+        if math.isfinite(f) and math.isfinite(model.largest_slope):
             self._checkpoint.note()
         if self.callback is None:
             return None
-        shaped = self.callables.shaped
-        intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self.counts(), **record)
-        return Status.CALLBACK_STOP if self.callback(intermediate) else None
+        shaped, counts = self.callables.shaped, self.counts()
+        arrays = {"x": shaped(x), "jac": shaped(model.gradient)}
+        stop = self.callback(OptimizeResult(**arrays, fun=f, **counts, **record()))
+        return Status.CALLBACK_STOP if stop else None
 
     def settled(self, model: Model) -> bool:
         """Tell whether f is flat at the iterate, as far as it is known."""
@@ -178,11 +179,7 @@ class Run(Stateful):
 
     def _norms(self, model: Model) -> tuple[float, float, float]:
         """Return the largest slope, and the size of a component of x."""
-        return (
-            model.largest_slope,
-            model.gradient_norm,
-            model.point_norm / math.sqrt(self.space.size),
-        )
+        return model.largest_slope, model.gradient_norm, model.point_norm / self._root_n
 
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""

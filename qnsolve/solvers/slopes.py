@@ -71,22 +71,24 @@ class SlopeCheck(Stateful):
     def add(self, f: float, f_new: float, slope: float, slope_new: float) -> None:
         """Take a step into account; without effect where a difference of f has too few digits."""
         fall, expected = f - f_new, -0.5 * (slope + slope_new)
-        largest, slopes = max(abs(f), abs(f_new)), max(abs(slope), abs(slope_new))
-        if not FAINTEST * self._eps * largest < max(abs(fall), slopes) < math.inf:
+        largest, size = max(abs(f), abs(f_new)), max(abs(fall), abs(slope), abs(slope_new))
+        error = abs(fall - expected)
+        if not FAINTEST * self._eps * largest < size < math.inf:
             return
-        size, error = max(abs(fall), slopes), abs(fall - expected)
         visible, contradicts = abs(fall) > self._visible * largest, error > CONTRADICTION * size
         self.total += contradicts
         if visible:
-            change = 1 if contradicts else -FORGIVEN
-            self.contradictions = max(0, self.contradictions + change)
-        elif error > SURPRISE * slopes:
+            if contradicts:
+                self.contradictions += 1
+            elif self.contradictions:
+                self.contradictions = max(0, self.contradictions - FORGIVEN)
+        elif error > SURPRISE * max(abs(slope), abs(slope_new)):
             # No gradient explains that, but an error of f, which explains smaller ones, too.
             self._faint = [size for size in self._faint if size > SURPRISE * error]
             return
         if contradicts:
             self._faint = [*self._faint, size][-HOPELESS:]
-        else:
+        elif self._faint:
             del self._faint[-FORGIVEN:]
 
     @property

@@ -62,6 +62,7 @@ class Stopping(Stateful):
     ----------
     slopes : SlopeCheck
         Whether the gradient is in doubt.
+    limited_in_time : bool
     """
 
     slopes: Saved[SlopeCheck]
@@ -88,9 +89,8 @@ class Stopping(Stateful):
         # Of differences of f, g has no more digits than they have.
         self._visible = gradient_eps if differences else ROUNDING_OF_F * eps
         self._gradient_error = 2.0 * gradient_eps if differences else 0.0
-        self._deadline = math.inf
-        if options.maxtime is not None:
-            self._deadline = time.monotonic() + options.maxtime
+        self.limited_in_time = options.maxtime is not None
+        self._deadline = time.monotonic() + (options.maxtime or 0.0)
         self.slopes = SlopeCheck(eps)
         self._f, self._fall, self._stalled, self._lost = math.inf, 0.0, 0, 0
         self._largest_g = 0.0
@@ -132,18 +132,14 @@ class Stopping(Stateful):
         return Status.STEP_TOO_SMALL if self._stalled >= MAX_STALLED else None
 
     @property
-    def limited_in_time(self) -> bool:
-        return self._deadline < math.inf
-
-    @property
     def late(self) -> bool:
         """Whether the time is over, by the clock of this rank."""
         return time.monotonic() >= self._deadline
 
     def see(self, f: float, largest_slope: float, outcome: Outcome) -> None:
         """Take the iterate after a step into account."""
-        fall = self._f - f
-        unseen = max(outcome.predicted, fall) <= self._visible * abs(f)
+        fall, visible = self._f - f, self._visible * abs(f)
+        unseen = outcome.predicted <= visible and fall <= visible
         closer = is_lower(largest_slope, self._smallest_g, 1.0 - GRADIENT_PROGRESS)
         self._unseen = unseen
         self._steps += 1
@@ -164,9 +160,11 @@ class Stopping(Stateful):
             self._lost = self._lost + 1 if unseen and not closer else 0
         length = outcome.length_2 or math.inf  # its square may leave the range
         curvature = (outcome.slope_new - outcome.slope) / length / length
-        if fall > self._visible * abs(f) and 0.0 < curvature < math.inf:
-            self._curvatures = [*self._curvatures, curvature][-MAX_STALLED:]
-        self._largest_g = max(self._largest_g, largest_slope)
+        if fall > visible and 0.0 < curvature < math.inf:
+            self._curvatures.append(curvature)
+            del self._curvatures[:-MAX_STALLED]
+        if largest_slope > self._largest_g:
+            self._largest_g = largest_slope
         # The fall of a step that was cut short does not say how far f can fall.
         cut = outcome.slope_new < CUT * outcome.slope
         self._f, self._fall = f, 0.0 if cut else fall
@@ -179,8 +177,10 @@ class Stopping(Stateful):
             else is_lower(largest_slope, self._smallest_g, NOTICEABLE)
         )
         self._stalled = 0 if lower or smaller else self._stalled + 1
-        self._lowest_f = f if lower else self._lowest_f
-        self._smallest_g = largest_slope if smaller else self._smallest_g
+        if lower:
+            self._lowest_f = f
+        if smaller:
+            self._smallest_g = largest_slope
 
     def start_at(self, f: float, largest_slope: float) -> None:
         """Take x0 into account."""
