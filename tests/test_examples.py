@@ -38,6 +38,28 @@ def test_constrained(capsys):
     assert capsys.readouterr().out.count("iterations") == len(results)
 
 
+def test_bounded(capsys):
+    results = run("bounded.py")(side=100)
+    assert {result.x.size for result, _ in results.values()} == {12, 10_000, 5}
+    for name, (result, check) in results.items():
+        assert result.success, name
+        assert check.worst < 1e-3 and check.active > 0, name
+        # Central differences have eleven digits of values of the size of one, in units of 1e-2.
+        assert check.stationarity <= (1e-4 if name == "fitted decay" else 1e-5)
+    assert capsys.readouterr().out.count("within gtol") == len(results)
+
+
+def test_bounded_gaussian_process():
+    pytest.importorskip("sklearn")
+    fit = runpy.run_path(str(EXAMPLES / "bounded.py"))["gaussian_process"]
+    ours, theirs = fit(), fit("fmin_l_bfgs_b")
+    # Both end where the likelihood is flat to 1e-5 in each logarithm.
+    difference = ours.log_marginal_likelihood_value_ - theirs.log_marginal_likelihood_value_
+    assert abs(difference) <= 1e-5
+    low, high = ours.kernel_.bounds.T
+    assert ((low <= ours.kernel_.theta) & (ours.kernel_.theta <= high)).all()
+
+
 def test_dask_sum(capsys):
     pytest.importorskip("distributed")
     example = runpy.run_path(str(EXAMPLES / "dask_sum.py"))
