@@ -236,8 +236,8 @@ DOCSTRING = """Minimise a smooth function by {words}.
 
 BOUNDS_REFUSED = "Refused where they restrict x; other methods take them."
 
-BOUNDS_TAKEN = """As in :func:`qnsolve.minimize`, in any of SciPy's forms, with `keep_feasible` always
-        true."""
+BOUNDS_TAKEN = """As in :func:`qnsolve.minimize`, in any of SciPy's forms; `keep_feasible` is
+        always true."""
 
 HESSIAN_UNUSED = "Not used; a RuntimeWarning says so once where one is given."
 
