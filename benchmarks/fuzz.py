@@ -8,9 +8,10 @@ A run is made from its seed alone::
     python -m benchmarks.fuzz --bounds               # in random boxes
 
 Checked of each: what is raised is the user's own; no evaluation is outside of the box; no iteration
-begins after maxfev, and none takes more evaluations than it may; x, fun and jac of the result belong together, are finite where they
-can be, and fun is not above the lowest value accepted before; success comes with a gradient within
-gtol; the status is in the table, and its message begins the result's.  Warnings count as failures.
+begins after maxfev, and none takes more evaluations than it may; x, fun and jac of the result
+belong together, are finite where they can be, and fun is not above the lowest value accepted
+before; success comes with a gradient within gtol; the status is in the table, and its message
+begins the result's.  Warnings count as failures.
 """
 
 from __future__ import annotations

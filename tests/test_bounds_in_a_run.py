@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, rosen, rosen_der
 
 import qnsolve
+from qnsolve.arrays import to_host
+from qnsolve.bounds import Box
 from qnsolve.methods import METHODS, TABLE
 from qnsolve.result import Status
 from qnsolve.verify import check_bounded_minimum
@@ -272,6 +274,34 @@ def test_shape_and_dtype_are_those_of_x0(method, dtype, shape):
     assert result.active.shape == shape
     assert (result.active == -1).all()
     assert np.array_equal(result.multipliers, result.x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("method", BOUNDED)
+def test_arrays_stay_in_their_library_and_in_the_box(xp, method, dtype):
+    """The bounds of some variables decide, others have none, one is fixed; x is a matrix."""
+    weights = xp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype)
+    centre = xp.asarray([[-1.0, 0.5, 2.0], [0.25, 9.0, 0.0]], dtype)
+    lower = xp.asarray([[0.0, 0.0, -np.inf], [-np.inf, -1.0, 0.5]], dtype)
+    upper = xp.asarray([[1.0, 1.0, 1.5], [np.inf, 1.0, 0.5]], dtype)
+
+    def fun(x):
+        assert x.shape == (2, 3) and x.dtype == centre.dtype
+        assert bool(xp.namespace.all((lower <= x) & (x <= upper)))
+        d = x - centre
+        return 0.5 * xp.namespace.sum(weights * d * d), weights * d
+
+    x0 = xp.asarray([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], dtype)
+    options = {"gtol": 1e-4}
+    result = qnsolve.minimize(
+        fun, x0, jac=True, method=method, bounds=Box(lower, upper), options=options
+    )
+    assert result.success
+    found = to_host(xp.namespace.reshape(result.x, (-1,)))
+    assert found == pytest.approx([0.0, 0.5, 1.5, 0.25, 1.0, 0.5], abs=1e-3)
+    active = to_host(xp.namespace.reshape(result.active, (-1,)))
+    assert active.tolist()[:5] == [-1, 0, 1, 0, 1]
+    assert result.x.dtype == result.multipliers.dtype == x0.dtype
 
 
 @pytest.mark.parametrize("method", BOUNDED)

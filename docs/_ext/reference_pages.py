@@ -47,6 +47,7 @@ PAGES = {
     "qnsolve.solvers.first_step": "First steps",
     "qnsolve.solvers.moving_norms": "Norms that follow the gradients",
     "qnsolve.differences": "Gradients by differences",
+    "qnsolve.bounds": "Bounds",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 
@@ -54,6 +55,7 @@ FEWER = {
     "qnsolve.kernels": ["use"],
     "qnsolve.differences": ["Differences"],
     "qnsolve.subproblem.step_check": ["StepCheck", "Verdict"],
+    "qnsolve.bounds": ["Box"],
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],

@@ -96,6 +96,8 @@ class DeviceSpace(VectorSpace):
         with np.errstate(over="ignore", invalid="ignore"):
             for c in self._chunks(rows.shape[0]):
                 part = self._widened(rows[:, c])
+                if self._free is not None:
+                    part = part * self.xp.astype(self._free[c], part.dtype)
                 columns = weights @ part
                 with_rows = with_rows + columns @ part.mT
                 among = among + columns @ columns.mT

@@ -147,6 +147,8 @@ class HostSpace(VectorSpace):
         with np.errstate(over="ignore", invalid="ignore"):
             for c in self._chunks(q):
                 part = self._widened(rows[:, c])
+                if self._free is not None:
+                    part = part * self._free[c]
                 columns = weights @ part
                 with_rows += columns @ part.T
                 among += columns @ columns.T

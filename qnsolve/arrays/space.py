@@ -239,7 +239,8 @@ class VectorSpace(ABC):
 
         Those with each row, of shape (columns, rows), and those with each other.  The columns are
         formed, a chunk at a time, before they are multiplied: the products have the rounding error
-        of the columns themselves and not that of the rows' Gram matrix.
+        of the columns themselves and not that of the rows' Gram matrix.  On a face only the entries
+        that are free count.
         """
 
     @abstractmethod

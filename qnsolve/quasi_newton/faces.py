@@ -47,11 +47,11 @@ class Face:
 
     @property
     def rows(self) -> Array:
-        """W_F; formed on each call."""
-        return self.masked(self.base.rows)
+        """W, of which the space looks at what is free."""
+        return self.base.rows
 
     def masked(self, v: Array) -> Array:
-        """Return v, a vector or rows, with zeros where it is not free."""
+        """Return a vector with zeros where it is not free."""
         xp = self.space.xp
         return xp.where(self.free, v, xp.zeros_like(v))
 

@@ -122,6 +122,8 @@ class GeneralisedEigenvalue:
     relative: bool = True
 
     def __call__(self, blocks: GramBlocks, ratios: Sequence[float], current: float) -> float:
+        if not blocks.s_norms.all():  # under bounds: of the free variables none has moved
+            return current
         scale = 1.0 / blocks.s_norms
         outer = np.outer(scale, scale)
         try:

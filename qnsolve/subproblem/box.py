@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.optimize import brentq
 
 from qnsolve.arrays import Array, Request
 from qnsolve.quasi_newton.faces import Basis, Face, on_face
@@ -480,16 +481,17 @@ def left_to_face(term: Term, model: QuadraticModel, square: float) -> Term | Non
     high = model.minimise(term).length
     if not 0.0 < high < math.inf:
         return None
-    power = 0.5 * (term.power - 2.0)
-    low = 0.0
-    for _ in range(MOST_HALVINGS):
-        middle = 0.5 * (low + high)
-        if not low < middle < high or high - low <= ROOT * high:
-            break
-        solved = TrustRegion(middle).solve(model.problem)
-        wanted = term.weight * (square + middle * middle) ** power
-        low, high = (middle, high) if solved.multiplier > wanted else (low, middle)
-    return TrustRegion(high)
+
+    def excess(radius: float) -> float:
+        multiplier = TrustRegion(radius).solve(model.problem).multiplier
+        return multiplier - term.weight * (square + radius * radius) ** (0.5 * term.power - 1.0)
+
+    low = high
+    while low > 0.0 and not excess(low) > 0.0:
+        low *= 0.25
+    if not 0.0 < low < high:
+        return TrustRegion(high)
+    return TrustRegion(float(brentq(excess, low, high, xtol=ROOT * low, rtol=ROOT)))
 
 
 def end_with_weight(slope: float, curvature: float, piece: Piece, term: Regularisation) -> float:

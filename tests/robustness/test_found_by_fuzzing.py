@@ -26,7 +26,10 @@ from qnsolve.hessian import Hessian
 from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.objective import Objective
 from qnsolve.published import DoublingSearch, RamamurthyDuffyLSR1, WolfeSearch
+from qnsolve.quasi_newton.faces import FreeRows
 from qnsolve.quasi_newton.hybrid import sr1_updates
+from qnsolve.quasi_newton.pairs import GramBlocks
+from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from qnsolve.questions import Answer
 from qnsolve.solvers.metric import EuclideanNorm
@@ -34,6 +37,8 @@ from qnsolve.solvers.models import End, SecantModel
 from qnsolve.solvers.moving_norms import AdaptiveNorm
 from qnsolve.solvers.start import first_gamma
 from qnsolve.solvers.weight import Along, interpolated_weight
+from qnsolve.subproblem.box import BoxedModel
+from qnsolve.subproblem.regions import Regularisation
 from qnsolve.subproblem.regularised_l2 import regularised_l2
 from qnsolve.subproblem.types import ReducedProblem
 from tests.robustness.cases import METHODS, minimize
@@ -366,3 +371,46 @@ def test_eigenvalues_beyond_the_range(solve):
         result = solve(g, hessp, 1.0)
         assert result.status is SubproblemStatus.NONFINITE
         assert result.decrease == 0.0
+
+
+# Under bounds ------------------------------------------------------------------------------------
+
+
+def test_two_variables_of_which_one_is_held():
+    """A face of two variables is made anew where there was none before."""
+
+    def fun(x):
+        return 0.5 * float(x @ x) + x[0] * x[1], np.array([x[0] + x[1], x[1] + x[0]])
+
+    bounds = [(1.0, None), (-0.5, None)]
+    result = qnsolve.minimize(fun, [1.0, 3.0], jac=True, bounds=bounds)
+    assert result.success
+    assert result.x == pytest.approx([1.0, -0.5])
+
+
+def test_pairs_so_short_that_their_coefficients_squared_overflow():
+    """B on a face is told from W'KW, where K may be beyond the range and W is below it."""
+    rng, size = np.random.default_rng(0), 1e-140
+    B, n = HybridLSR1(16, memory=3), 16
+    curvature = 10.0 ** rng.uniform(0, 60, n)
+    for _ in range(3):
+        s = size * rng.standard_normal(n)
+        B.update(s, curvature * s)
+    free = np.arange(n) < 15
+    with np.errstate(over="raise", invalid="raise"):
+        spectrum = B.on_face(free, 15, FreeRows())
+    assert np.isfinite(spectrum.eigenvalues).all()
+
+
+def test_a_gamma_of_eigenvalues_of_steps_that_no_free_variable_makes():
+    blocks = GramBlocks(np.diag([1.0, 0.0]), np.diag([2.0, 0.0]), np.diag([4.0, 1.0]))
+    assert GeneralisedEigenvalue()(blocks, [2.0], 3.0) == 3.0
+
+
+def test_a_regulariser_of_a_step_whose_cube_overflows():
+    spectrum = LSR1(1, gamma=1.0).spectrum()
+    ends = np.full(1, -1e200), np.full(1, 1e200)
+    model = BoxedModel(np.ones(1), spectrum, *ends, np.full(1, True), norm=1.0)
+    point = model.at(np.full(1, -1e150))
+    with np.errstate(over="ignore"):
+        assert model.value(point, Regularisation(1.0)) == math.inf
