@@ -18,7 +18,7 @@ from qnsolve.arrays import Array, Request, VectorSpace
 from qnsolve.krylov.gltr import gltr_steps
 from qnsolve.krylov.steihaug import steihaug_steps
 from qnsolve.norms import DiagonalNorm
-from qnsolve.quasi_newton.base import CompactMatrix
+from qnsolve.quasi_newton.base import CompactMatrix, UpdateStatus
 from qnsolve.quasi_newton.scaled import ScaledMatrix
 from qnsolve.quasi_newton.spectrum import FAST
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
@@ -240,8 +240,10 @@ class SecantModel(Model):
         change = GradientChange(self._tracked, self.metric.to_ball(step), products)
         return End(x, self.metric, change=change)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
-        """Take in the end of a step; return whether its pair was stored.
+    def learn(
+        self, end: End, *, offer: bool, move: bool, theta: float = 0.0
+    ) -> UpdateStatus | None:
+        """Take in the end of a step; return what became of its pair, None if not offered.
 
         Parameters
         ----------
@@ -253,21 +255,21 @@ class SecantModel(Model):
         theta : float
             Offer y + theta s / s's in place of y, in the variables p.
         """
-        change, stored = end.change, False
+        change, status = end.change, None
         if offer:
             square = change.pair.ss
             share = theta / square if square > 0.0 else 0.0
             if share and math.isfinite(share):
                 change.bend(share)
-            stored = self.matrix.update(change.s, change.y, products=change.pair).stored
+            status = self.matrix.update(change.s, change.y, products=change.pair)
         if move:
             self.stand_at(end)
             self._tracked = change.end
-        if stored:
+        if status is UpdateStatus.STORED:
             change.account(self._tracked)
         elif not self.matrix.n_pairs:  # some rules empty the memory with the pair they refuse
             self._tracked.account_for_none()
-        return stored
+        return status
 
     # -- mini-batches: the function, and with it the gradient, is another one at each step ---------
 
@@ -410,11 +412,10 @@ class NewtonModel(Model):
         """Return the end `x` of a trial step from the iterate, to be asked for."""
         return End(x, self.metric, trial.step)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
+    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> None:
         """Take in the end of a step that is taken (`move`); there are no pairs."""
         if move:
             self.stand_at(end)
-        return False
 
     # -- mini-batches ------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.callables import Callables
 from qnsolve.options import SolverOptions
+from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status, make_result
 from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
@@ -55,7 +56,7 @@ class Run(Stateful):
     skipped: Saved[int]
     restarts: Saved[int]
     stopping: Saved[Stopping]
-    _history: Saved[list[dict[str, float]]]
+    _history: Saved[list[dict[str, Any]]]
     _sizes: Saved[list[float]]
     """|f| and the largest slope at x0: what is rounding is judged by them."""
 
@@ -70,6 +71,7 @@ class Run(Stateful):
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback = callables, callback
         self._history, self._sizes = [], [0.0, 0.0]
+        self._pair: UpdateStatus | None = None
         self._checkpoint = checkpoint_of(callables, options)
 
     @property
@@ -115,15 +117,24 @@ class Run(Stateful):
         late = stopping.limited_in_time and self.space.any(stopping.late)
         return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
 
+    def saw_pair(self, status: UpdateStatus | None) -> None:
+        """Take down what became of the pair of this iteration; None where none was offered."""
+        self.skipped += status is not None and not status.stored
+        self._pair = status
+
     def after_step(
         self, x: Array, f: float, g: Array, outcome: Outcome, record: dict[str, Any]
     ) -> Status | None:
         """Count the iteration, record it, and return why the callback ends the run, or None."""
         self.nit += 1
         self.stopping.see(f, record["gnorm"], outcome)
-        accepted = outcome.accepted
+        pair, self._pair = self._pair, None
         if self.options.history:
+            # By its name: a history is part of a checkpoint.
+            record["pair"] = None if pair is None else pair.name
+            accepted = outcome.accepted
             self._history.append({**self.counts(), "fun": f, "accepted": accepted, **record})
+        record["pair"] = pair
         if math.isfinite(f) and math.isfinite(record["gnorm"]):
             self._checkpoint.note()
         if self.callback is None:
@@ -154,12 +165,16 @@ class Run(Stateful):
         if status in TO_BE_CONTINUED:
             self._checkpoint.write()
         if self.options.history:
-            fields["history"] = self._history
+            fields["history"] = [{**row, "pair": _pair_of(row)} for row in self._history]
         counts = {**self.counts(), "skipped": self.skipped, "restarts": self.restarts}
         result = make_result(status, x=x, fun=f, jac=g, **counts, **fields)
         if self.stopping.slopes.doubtful and status is not Status.WRONG_GRADIENT:
             result.message += f" {DOUBT}"
         return result
+
+    def restored(self) -> None:
+        for row in self._history:
+            _pair_of(row)  # refuses what is no record
 
     def _norms(self, model: Model) -> tuple[float, float, float]:
         """Return the largest slope, and the size of a component of x."""
@@ -172,3 +187,9 @@ class Run(Stateful):
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""
         return {"nit": self.nit, **self.callables.counts()}
+
+
+def _pair_of(row: dict[str, Any]) -> UpdateStatus | None:
+    """Return what became of the pair of an iteration, by its record."""
+    name = row["pair"]
+    return None if name is None else UpdateStatus[name]
