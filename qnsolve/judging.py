@@ -46,7 +46,7 @@ def judge(
     basis: Any = None,
 ) -> StepCheck:
     """Return how good `step` is; `names` are the norms that there are for `term`."""
-    eps = max(float(np.finfo(float).eps), precision_of(g), precision_of(step))
+    eps = max(precision_of(g), precision_of(step))
     B, products = _matrix_or_products(B)
     if basis is not None and not (isinstance(B, np.ndarray) and str(norm).startswith("shape")):
         raise ValueError(
@@ -63,14 +63,14 @@ def judge(
             model = QuadraticModel(g, known, spectrum=spectrum)
             step = space.checked(_as_vector(step, space, "step"), "step")
             given = _checked_multipliers(multipliers, term, len(model.spectrum.eigenvalues))
-            return model.check(step, term, given, eps)
+            return model.check(step, term, given, max(eps, space.eps))
         products = partial(matmul, B)
     else:
         space, g, norm = _space_of_products(g, B, norm, names, term)
     step = space.checked(_as_vector(step, space, "step"), "step")
     metric = norm if isinstance(norm, DiagonalNorm) else None
     given = _checked_multipliers(multipliers, term, 0)
-    return check_by_products(g, products, term, step, given, eps, norm=metric)
+    return check_by_products(g, products, term, step, given, max(eps, space.eps), norm=metric)
 
 
 def _matrix_or_products(B: Any) -> tuple[Any, Products | None]:

@@ -274,7 +274,9 @@ class SolverOptions(Options):
         Print a summary at the end, as SciPy does.  Default False, as is None; to follow a run use
         `callback`.
     history : bool
-        Keep one record an iteration in the result's ``history``.  Default False.
+        Keep one record an iteration in the result's ``history``: counts, f, norm of the gradient,
+        whether the step was taken, and as ``pair`` the :class:`qnsolve.UpdateStatus` of its pair,
+        None where none was offered.  Default False.
     checkpoint : path-like or None
         File to write the state of the run to.  Where it exists the run goes on from it, and every
         iterate is that of a run which was not broken off, bit for bit.  Written as the two options

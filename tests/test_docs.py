@@ -29,13 +29,29 @@ def test_scripts_run_and_draw(script, capsys, monkeypatch):
     assert "nan" not in capsys.readouterr().out
 
 
-def test_the_method_from_nothing_is_sixty_lines():
-    text = (ROOT / "examples/teaching/lsr1_trust_region.py").read_text()
+@pytest.mark.parametrize(
+    ("page", "functions", "lines"),
+    [
+        ("lsr1_trust_region", ("spectrum", "ball", "best_step", "minimise"), 60),
+        ("shape_changing_arc", ("one", "spectrum", "cubic_step", "minimise"), 45),
+        (
+            "inverse_line_search",
+            ("inner", "product", "direction", "backtracking", "minimise"),
+            45,
+        ),
+        ("ellipsoidal_newton", ("steihaug", "minimise"), 45),
+    ],
+)
+def test_a_method_from_nothing_is_as_short_as_its_page_says(page, functions, lines):
+    text = (ROOT / f"examples/teaching/{page}.py").read_text()
     length = 0
-    for name in ("spectrum", "ball", "best_step", "minimise"):
+    for name in functions:
         (body,) = re.findall(rf"^def {name}\(.*?(?=\n\n\n|\Z)", text, flags=re.S | re.M)
         length += sum(bool(line.strip()) for line in body.splitlines())
-    assert length <= 60
+    assert lines - 10 <= length <= lines
+    exercises = re.findall(r"^# (\d)\. \*", text, flags=re.M)
+    solutions = re.findall(r"^# \*\*(\d)\.\*\*", text, flags=re.M)
+    assert exercises == solutions == ["1", "2", "3"]
 
 
 def sources():

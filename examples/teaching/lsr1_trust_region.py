@@ -242,3 +242,77 @@ for iterations in (1, 5, 10, 15):
 # that are judged on the memory as it will be, a basis that reveals its rank, a multiplier measured
 # from its lower bound, Gram matrices that are kept instead of QR at every step, rules for
 # :math:`\gamma` and the radius. :doc:`/decisions` has the reasons, one by one.
+#
+# Exercises
+# ---------
+#
+# 1. *The order of age.* Of :math:`S^T Y` only the lower triangle and its mirror image belong in M.
+#    Show that all of it, as in the paper's pseudocode, is not symmetric and gives another matrix.
+# 2. *No negative curvature.* Put :math:`|\lambda_i|` in place of :math:`\lambda_i` into the loop,
+#    as saddle-free Newton methods do. What does it cost on the chain of wells?
+# 3. *Rejected pairs.* Learn pairs from accepted steps only. How many iterations more does
+#    Rosenbrock's function take?
+#
+# Solutions
+# ---------
+#
+# **1.** For a quadratic function :math:`S^T Y = S^T H S` is symmetric, and nobody notices. Else:
+
+n, k, gamma = 30, 4, 0.8
+S, Y = rng.standard_normal((2, n, k))
+B, Psi = gamma * np.eye(n), Y - gamma * S
+for s, y in zip(S.T, Y.T, strict=True):
+    B = sr1(B, s, y)
+printed = gamma * np.eye(n) + Psi @ solve(S.T @ Y - gamma * S.T @ S, Psi.T)
+print(f"asymmetry {norm(printed - printed.T) / norm(B):.2f}", end=", ")
+print(f"difference from the recursion {norm(printed - B) / norm(B):.2f}")
+assert norm(printed - printed.T) > 1e-3 * norm(B)
+
+# %%
+# **2.** The loop calls ``spectrum``, and a name may be given another meaning:
+
+
+def with_moduli(S, Y, gamma):
+    lam, U = with_signs(S, Y, gamma)
+    return np.abs(lam), U
+
+
+with_signs, spectrum = spectrum, with_moduli
+saddle_free = minimise(double_wells, x0)
+spectrum = with_signs
+for name, run in (("signs as they are", ours), ("moduli", saddle_free)):
+    print(f"{name}: {len(run) - 1} iterations, f = {double_wells(run[-1])[0]:.3f}")
+
+# %%
+# **3.** A pair is learnt where f and the model agree, and not where they differ:
+
+
+def forgetful(fun, x, iterations=300):
+    """Return the iterates of ``minimise`` that learns from accepted steps alone."""
+    f, g = fun(x)
+    S = Y = np.empty((x.size, 0))
+    radius, path = norm(g), [x]
+    for _ in range(iterations):
+        lam, U = spectrum(S, Y, 1.0) if S.shape[1] else (np.empty(0), np.empty((x.size, 0)))
+        s = best_step(g, lam, U, 1.0, radius)
+        Bs = s + U @ ((lam - 1.0) * (U.T @ s))
+        f_new, g_new = fun(x + s)
+        ratio = (f_new - f) / (g @ s + 0.5 * s @ Bs)
+        y = g_new - g
+        if ratio > 0.75 and norm(s) > 0.8 * radius:
+            radius *= 2
+        elif ratio < 0.1:
+            radius /= 2
+        if ratio > 1e-4:
+            if abs(s @ (y - Bs)) >= 1e-8 * norm(s) * norm(y - Bs):
+                S, Y = np.c_[S, s][:, -5:], np.c_[Y, y][:, -5:]
+            x, f, g = x + s, f_new, g_new
+        path.append(x)
+        if np.abs(g).max() <= 1e-5:
+            break
+    return path
+
+
+for name, run in (("all pairs", minimise), ("of accepted steps", forgetful)):
+    found = run(rosenbrock, start)
+    print(f"{name}: {len(found) - 1} iterations, f = {rosenbrock(found[-1])[0]:.1e}")

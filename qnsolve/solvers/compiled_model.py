@@ -15,6 +15,7 @@ import qnsolve.compiled as compiled
 from qnsolve.arrays import Array, VectorSpace
 from qnsolve.arrays.host import HostSpace
 from qnsolve.options import TrustRegionOptions
+from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.hybrid import SWEEPS, HybridLSR1, regime_of
 from qnsolve.quasi_newton.lsr1 import SKIP
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
@@ -145,8 +146,10 @@ class CompiledModel(SecantModel):
         """Return the end `x` of a trial step from the iterate, to be asked for."""
         return CompiledEnd(x, self, trial.step)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
-        """Take in the end of a step; return whether its pair was stored."""
+    def learn(
+        self, end: End, *, offer: bool, move: bool, theta: float = 0.0
+    ) -> UpdateStatus | None:
+        """Take in the end of a step; return what became of its pair, None if not offered."""
         if isinstance(end, CompiledEnd):
             norms = self.gradient_norm, end.gradient_norm
             stored = self.core.learn(self.gradient, end.g, *norms, end.slope, theta, offer, move)
@@ -154,11 +157,12 @@ class CompiledModel(SecantModel):
                 self._stale = True
                 if move:
                     self.stand_at(end)
-                return bool(stored)
+                # A pair that it would refuse it leaves to the matrix in NumPy, which says why.
+                return UpdateStatus.STORED if stored else None
             end.change = end.change_from(self._tracked)
-        stored = super().learn(end, offer=offer, move=move, theta=theta)
+        status = super().learn(end, offer=offer, move=move, theta=theta)
         self._push()
-        return stored
+        return status
 
     def _push(self) -> None:
         """Let the compiled code go on from the matrix and the gradient as they are."""

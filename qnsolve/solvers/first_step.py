@@ -45,6 +45,6 @@ def take_first_step(at: Iterate, rule: FirstStepRule, run: Run) -> Asking[Outcom
     end = model.end_of(first.x, first.step)
     end.answered(Answer(first.f, first.g, space.reduce(end.request(first.g))))
     run.changing()
-    run.skipped += not model.learn(end, offer=True, move=True)
+    run.saw_pair(model.learn(end, offer=True, move=True))
     at.x, at.f = first.x, first.f
     return Outcome(length, length, slope, np.nan, accepted=True, status=status)

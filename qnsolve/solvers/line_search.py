@@ -10,6 +10,7 @@ from scipy.optimize import OptimizeResult
 from qnsolve.arrays import Array
 from qnsolve.options import LineSearchOptions
 from qnsolve.points import end_of_step, is_unbounded, longest_step, stands_still
+from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.inverse import Direction, InverseLSR1
 from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from qnsolve.questions import Asking, Evaluate, relay
@@ -74,18 +75,18 @@ class LineModel(Model):
         """Return a point on the line along `direction`, to be asked for."""
         return End(x, self.metric, direction.vector)
 
-    def learn(self, found: LinePoint, direction: Direction) -> bool:
-        """Move to what the search has found; return whether its pair was stored."""
+    def learn(self, found: LinePoint, direction: Direction) -> UpdateStatus:
+        """Move to what the search has found; return what became of its pair."""
         step = found.t * direction.vector
         change = GradientChange(self._tracked, step, None)
         numbers = self.space.reduce(change.request(found.end.g))
         change.read(numbers, found.end.gradient_norm)
-        stored = self.matrix.update(step, change.y, products=change.pair).stored
+        status = self.matrix.update(step, change.y, products=change.pair)
         self.stand_at(found.end)
         self._tracked, self.last_t = change.end, found.t
-        if stored:
+        if status.stored:
             change.account(self._tracked)
-        return stored
+        return status
 
 
 def minimise_on_lines(options: LineSearchOptions, run: Run) -> Asking[OptimizeResult]:
@@ -177,7 +178,7 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         at.fall_to(found.end)
     else:
         # 3. Secant pair.  4. Move.
-        run.skipped += not model.learn(found, direction)
+        run.saw_pair(model.learn(found, direction))
         at.x, at.f = found.end.x, found.f
     # 5. Stop?
     def record() -> dict[str, float]:

@@ -162,8 +162,7 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
         theta = 0.0
         if options.modified_secant:
             theta = secant_correction(trial.slope, end.slope, outcome.reduction, at.f)
-        stored = model.learn(end, offer=offered, move=outcome.accepted, theta=theta)
-        run.skipped += offered and not stored
+        run.saw_pair(model.learn(end, offer=offered, move=outcome.accepted, theta=theta))
         # 5. Move.
         if outcome.accepted:
             at.x, at.f = end.x, end.f

@@ -280,8 +280,10 @@ class SecantModel(Model):
         change = GradientChange(self._tracked, self.metric.to_ball(step), products)
         return End(x, self.metric, change=change)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
-        """Take in the end of a step; return whether its pair was stored.
+    def learn(
+        self, end: End, *, offer: bool, move: bool, theta: float = 0.0
+    ) -> UpdateStatus | None:
+        """Take in the end of a step; return what became of its pair, None if not offered.
 
         Parameters
         ----------
@@ -293,21 +295,21 @@ class SecantModel(Model):
         theta : float
             Offer y + theta s / s's in place of y, in the variables p.
         """
-        change, stored = end.change, False
+        change, status = end.change, None
         if offer:
             square = change.pair.ss
             share = theta / square if square > 0.0 else 0.0
             if share and math.isfinite(share):
                 change.bend(share)
-            stored = self._offer(end, move).stored
+            status = self._offer(end, move)
         if move:
             self.stand_at(end)
             self._tracked = change.end
-        if stored:
+        if status is UpdateStatus.STORED:
             change.account(self._tracked)
         elif not self.matrix.n_pairs:  # some rules empty the memory with the pair they refuse
             self._tracked.account_for_none()
-        return stored
+        return status
 
     def _offer(self, end: End, move: bool) -> UpdateStatus:
         """Offer the pair of a step to the matrix; `move` says that its end is the next iterate."""
@@ -455,11 +457,10 @@ class NewtonModel(Model):
         """Return the end `x` of a trial step from the iterate, to be asked for."""
         return End(x, self.metric, trial.step)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
+    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> None:
         """Take in the end of a step that is taken (`move`); there are no pairs."""
         if move:
             self.stand_at(end)
-        return False
 
     # -- mini-batches ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from qnsolve.arrays import Array
 from qnsolve.bounds import Box
 from qnsolve.callables import Callables
 from qnsolve.options import SolverOptions
+from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.questions import Asking, Evaluate
 from qnsolve.result import Status, make_result
 from qnsolve.solvers.checkpoint import Checkpoint, checkpoint_of
@@ -60,7 +61,7 @@ class Run(Stateful):
     skipped: Saved[int]
     restarts: Saved[int]
     stopping: Saved[Stopping]
-    _history: Saved[list[dict[str, float]]]
+    _history: Saved[list[dict[str, Any]]]
     _sizes: Saved[list[float]]
     """|f| and the largest slope at x0: what is rounding is judged by them."""
 
@@ -76,6 +77,7 @@ class Run(Stateful):
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback, self.space = callables, callback, callables.space
         self._history, self._sizes = [], [0.0, 0.0]
+        self._pair: UpdateStatus | None = None
         self._checkpoint = checkpoint_of(callables, options)
         self._parts: dict[str, Any] = {}
         self._root_n = math.sqrt(callables.space.size)
@@ -125,6 +127,11 @@ class Run(Stateful):
         late = stopping.limited_in_time and self.space.any(stopping.late)
         return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
 
+    def saw_pair(self, status: UpdateStatus | None) -> None:
+        """Take down what became of the pair of this iteration; None where none was offered."""
+        self.skipped += status is not None and not status.stored
+        self._pair = status
+
     def after_step(
         self, x: Array, f: float, model: Model, outcome: Outcome, record: Callable[[], Any]
     ) -> Status | None:
@@ -134,16 +141,19 @@ class Run(Stateful):
         """
         self.nit += 1
         self.stopping.see(f, model.largest_slope, outcome)
+        pair, self._pair = self._pair, None
         if self.options.history:
             of_loop = {**self.counts(), "fun": f, "accepted": outcome.accepted}
-            self._history.append({**of_loop, **record()})
+            # By its name: a history is part of a checkpoint.
+            of_pair = {"pair": None if pair is None else pair.name}
+            self._history.append({**of_loop, **record(), **of_pair})
         if math.isfinite(f) and math.isfinite(model.largest_slope):
             self._checkpoint.note()
         if self.callback is None:
             return None
         shaped, counts = self.callables.shaped, self.counts()
         arrays = {"x": shaped(x), "jac": shaped(model.gradient)}
-        stop = self.callback(OptimizeResult(**arrays, fun=f, **counts, **record()))
+        stop = self.callback(OptimizeResult(**arrays, fun=f, **counts, **record(), pair=pair))
         return Status.CALLBACK_STOP if stop else None
 
     def settled(self, model: Model) -> bool:
@@ -168,7 +178,7 @@ class Run(Stateful):
         if status in TO_BE_CONTINUED:
             self._checkpoint.write()
         if self.options.history:
-            fields["history"] = self._history
+            fields["history"] = [{**row, "pair": _pair_of(row)} for row in self._history]
         if self._parts and not self.space.sharded:
             fields |= handed_over(self._parts, resumable=status in TO_BE_CONTINUED)
         counts = {**self.counts(), "skipped": self.skipped, "restarts": self.restarts}
@@ -177,6 +187,10 @@ class Run(Stateful):
             result.message += f" {DOUBT}"
         return result
 
+    def restored(self) -> None:
+        for row in self._history:
+            _pair_of(row)  # refuses what is no record
+
     def _norms(self, model: Model) -> tuple[float, float, float]:
         """Return the largest slope, and the size of a component of x."""
         return model.largest_slope, model.gradient_norm, model.point_norm / self._root_n
@@ -184,3 +198,9 @@ class Run(Stateful):
     def counts(self) -> dict[str, int]:
         """Return iterations, and evaluations by kind."""
         return {"nit": self.nit, **self.callables.counts()}
+
+
+def _pair_of(row: dict[str, Any]) -> UpdateStatus | None:
+    """Return what became of the pair of an iteration, by its record."""
+    name = row["pair"]
+    return None if name is None else UpdateStatus[name]

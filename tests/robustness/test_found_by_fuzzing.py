@@ -167,7 +167,7 @@ def test_correction_of_a_pair_beyond_the_range():
     assert B.update(np.array([1.0, 0.0]), np.array([1e139, 1e138])).stored
     model = model_at(np.zeros(2), np.ones(2), B)
     end = answered(model.end_of(np.zeros(2), np.array([1e-135, 0.0])), 2.0 * np.ones(2))
-    assert not model.learn(end, offer=True, move=True, theta=1e36)
+    assert not model.learn(end, offer=True, move=True, theta=1e36).stored
     np.testing.assert_array_equal(model.gradient, [2.0, 2.0])
 
 
@@ -314,7 +314,7 @@ def test_memory_that_a_refused_pair_empties():
     model, step = model_at(np.zeros(1), np.ones(1), B), np.ones(1)
     for g, stored in ((4.0, True), (5.0, False)):
         end = answered(model.end_of(np.zeros(1), step), g * step)
-        assert model.learn(end, offer=True, move=True) is stored
+        assert model.learn(end, offer=True, move=True).stored is stored
     assert B.n_pairs == 0
     assert model.quadratic().trust_region(1.0).decrease > 0.0
 

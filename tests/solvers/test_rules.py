@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qnsolve
-from qnsolve import Status
+from qnsolve import Status, UpdateStatus
 from qnsolve.arrays import to_host
 from qnsolve.problems import get_problem
 from tests.tolerances import LIBRARY_ROUNDINGS
@@ -365,6 +365,50 @@ def test_history(run):
         keys |= {size, "ratio"}
     assert keys <= set(result.history[0])
     assert "history" not in on_problem(run, get_problem("woods", 4))
+
+
+def test_history_says_what_became_of_each_pair(run):
+    seen = []
+    result = on_problem(
+        run,
+        get_problem("woods", 4),
+        history=True,
+        callback=lambda intermediate_result: seen.append(intermediate_result.pair),
+    )
+    pairs = [row["pair"] for row in result.history]
+    assert seen == pairs
+    if run.method == "newton-tr":
+        assert set(pairs) == {None}
+        return
+    assert all(pair is None or isinstance(pair, UpdateStatus) for pair in pairs)
+    assert sum(pair is not None and not pair.stored for pair in pairs) == result.skipped
+    before = 0
+    for row in result.history:
+        assert row["pair"] is not None or not row["accepted"]
+        if before == 0:
+            assert (row["pair"] is UpdateStatus.STORED) == (row["n_pairs"] == 1)
+        before = row["n_pairs"]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("method", ["lsr1-tr", "lsr1-arc", "lsr1-ls"])
+def test_a_pair_that_is_satisfied_says_so(method, compiled):
+    """Once the curvature of c I is known, L-SR1 learns nothing more: B s = y already."""
+    result = qnsolve.minimize(
+        lambda x: (1.5 * x @ x, 3.0 * x),
+        np.array([1.0, -2.0, 0.5]),
+        jac=True,
+        method=method,
+        options={
+            **({"compiled": compiled} if method == "lsr1-tr" else {}),
+            **({"initial_step": 1e-3} if method == "lsr1-ls" else {}),
+            "history": True,
+            "gtol": 1e-12,
+        },
+    )
+    pairs = {row["pair"] for row in result.history}
+    assert UpdateStatus.SATISFIED in pairs
+    assert result.skipped > 0
 
 
 def test_callback_stop_equals_maxiter(run):

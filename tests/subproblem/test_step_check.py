@@ -239,6 +239,11 @@ def test_digits_are_those_of_the_vectors():
     assert 1e-9 < narrow.worst <= 1e-6
     assert narrow.verdict is Verdict.EXACT
     assert verify.check_trs(g, B, 1.0, 0.99 * step.astype(np.float32)).verdict is Verdict.INEXACT
+    # Of a matrix in float32 lists have no more digits.
+    compact = LSR1(6, memory=2, dtype=np.float32)
+    compact.update(np.arange(6, dtype=np.float32), np.ones(6, np.float32))
+    answer = solve_trs(g.astype(np.float32), compact, 1.0)
+    assert verify.check_trs(list(g), compact, 1.0, answer.step.tolist()).verdict is Verdict.EXACT
 
 
 # A matrix that is known by its products -----------------------------------------------------------
