@@ -249,12 +249,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space), warm)
-        result = drive(method.loop(checked, run), callables.answer)
-        result.x = objective.shaped(result.x)
-        result.jac = objective.shaped(result.jac)
-        if checked.disp and space.leader:
-            _print_summary(result)
-        return result
+        return finished(drive(method.loop(checked, run), callables.answer), objective, checked)
 
     method = TABLE[name]
     solve.__name__ = solve.__qualname__ = name.replace("-", "_")
@@ -275,6 +270,17 @@ lsr1_tr = METHODS["lsr1-tr"]
 lsr1_arc = METHODS["lsr1-arc"]
 lsr1_ls = METHODS["lsr1-ls"]
 newton_tr = METHODS["newton-tr"]
+
+
+def finished(
+    result: OptimizeResult, objective: Objective, options: SolverOptions
+) -> OptimizeResult:
+    """Return the result of a loop with x and jac as the user has them; print it if asked for."""
+    result.x = objective.shaped(result.x)
+    result.jac = objective.shaped(result.jac)
+    if options.disp and objective.space.leader:
+        _print_summary(result)
+    return result
 
 
 def _on_all_ranks(

@@ -47,6 +47,8 @@ class Run(Stateful):
         As made by :func:`qnsolve.callback.wrap_callback`.
     warm : WarmStart, optional
         What is known from a former run.
+    checkpoint : Checkpoint, optional
+        In place of the one that the options ask for.
 
     Attributes
     ----------
@@ -69,13 +71,14 @@ class Run(Stateful):
         options: SolverOptions,
         callback: Callable[[OptimizeResult], bool] | None,
         warm: WarmStart | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.options, self.warm = options, warm
         self.nit = self.skipped = self.restarts = 0
         self.stopping = Stopping(options, callables.space.eps, callables.objective.gradient_eps)
         self.callables, self.callback = callables, callback
         self._history, self._sizes = [], [0.0, 0.0]
-        self._checkpoint = checkpoint_of(callables, options)
+        self._checkpoint = checkpoint or checkpoint_of(callables, options)
         self._parts: dict[str, Any] = {}
 
     @property
@@ -106,6 +109,11 @@ class Run(Stateful):
         """
         self._parts = parts
         self._checkpoint.watch(parts, {"run": self, "callables": self.callables})
+
+    @property
+    def at(self) -> Any:
+        """The iterate, once there is one."""
+        return self._parts.get("at")
 
     def iteration(self) -> AbstractContextManager[None]:
         """Return the context of an iteration, in which no exception loses what was computed."""
@@ -138,6 +146,14 @@ class Run(Stateful):
         shaped = self.callables.shaped
         intermediate = OptimizeResult(x=shaped(x), fun=f, jac=shaped(g), **self.counts(), **record)
         return Status.CALLBACK_STOP if self.callback(intermediate) else None
+
+    def broken_off(self, status: Status) -> OptimizeResult:
+        """Return the result of a run that is not to be asked any more, once it has an iterate."""
+        model, reach = self.at.model, self._parts.get("reach")
+        fields = {"n_pairs": model.n_pairs, **({} if reach is None else {reach.word: reach.size})}
+        if hasattr(model, "n_modified"):
+            fields["n_modified"] = model.n_modified
+        return self.result(status, self.at.x, self.at.f, model.gradient, **fields)
 
     def settled(self, model: Model) -> bool:
         """Tell whether f is flat at the iterate, as far as it is known."""
