@@ -2,11 +2,13 @@
 
 from qnsolve import presets, stochastic, verify
 from qnsolve._version import __version__
+from qnsolve.ask_tell import Solver
 from qnsolve.curvature import StandardErrors, standard_errors
 from qnsolve.interface import minimize
 from qnsolve.krylov.gltr import gltr, lanczos_cubic
 from qnsolve.krylov.model import KrylovResult
 from qnsolve.krylov.steihaug import steihaug_cg
+from qnsolve.many import ManyResult, minimize_many
 from qnsolve.methods import hybrid_tr, lsr1_arc, lsr1_ls, lsr1_tr, newton_tr
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import UpdateStatus
@@ -38,9 +40,11 @@ __all__ = [
     "KrylovResult",
     "LBFGSStrategy",
     "LSR1Strategy",
+    "ManyResult",
     "PartialSpectrum",
     "QuadraticModel",
     "ScaledMatrix",
+    "Solver",
     "StandardErrors",
     "State",
     "Status",
@@ -56,6 +60,7 @@ __all__ = [
     "lsr1_ls",
     "lsr1_tr",
     "minimize",
+    "minimize_many",
     "newton_tr",
     "presets",
     "solve_cubic",

@@ -110,7 +110,16 @@ class Hessian(Stateful):
         product = self._hessp(objective.shaped(x), objective.shaped(v), *self._args)
         return objective.flat(product, "the product of hessp")
 
-    def _of_differences(self, x: Array, g: Array, v: Array) -> Array:
+    @property
+    def by_differences(self) -> bool:
+        """Whether products are differences of gradients."""
+        return self._hess is None and self._hessp is None
+
+    def displaced(self, x: Array, v: Array) -> tuple[Array | None, float]:
+        """Return the point beside `x` whose gradient gives the product with `v`, and the factor h.
+
+        The point is x + h v, or None where that would be infinite.
+        """
         objective, space = self._objective, self._objective.space
         if self._x is not x:
             self._x, self._x_norm = x, space.norm(x)
@@ -124,10 +133,13 @@ class Hessian(Stateful):
             farthest = space.norm_inf(v / space.xp.clip(abs(x), 1.0, None))
             if h * farthest > MIXED * part:
                 h = part / farthest
-        there = end_of_step(space, x, v, h * length, h)
+        return end_of_step(space, x, v, h * length, h), h
+
+    def _of_differences(self, x: Array, g: Array, v: Array) -> Array:
+        there, h = self.displaced(x, v)
         if there is None:
-            return space.zeros(space.length) + np.nan
-        g_there = objective.gradient(there)
+            return self.space.zeros(self.space.length) + np.nan
+        g_there = self._objective.gradient(there)
         with np.errstate(over="ignore", invalid="ignore"):
             return (g_there - g) / h
 

@@ -142,7 +142,7 @@ def minimize(
             raise TypeError(
                 f"options must be a mapping such as a dict, got {type(options).__name__}"
             )
-        return _method_named(DEFAULT_METHOD if method is None else method)
+        return METHODS[name_of_method(method)]
 
     return agreed(comm, chosen)(
         fun,
@@ -160,7 +160,9 @@ def minimize(
     )
 
 
-def _method_named(method: str) -> Callable[..., OptimizeResult]:
+def name_of_method(method: str | None) -> str:
+    """Return the name of a method in the table; None is the default."""
+    method = DEFAULT_METHOD if method is None else method
     if callable(method):
         raise TypeError(
             "method must be a name; call a callable method through scipy.optimize.minimize"
@@ -171,4 +173,4 @@ def _method_named(method: str) -> Callable[..., OptimizeResult]:
         near = difflib.get_close_matches(method.lower(), METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"unknown method {method!r}; {hint}The methods are {', '.join(METHODS)}")
-    return METHODS[method.lower()]
+    return method.lower()

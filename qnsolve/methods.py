@@ -295,12 +295,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space), warm)
-        result = drive(method.loop(checked, run), callables.answer)
-        for vector in VECTORS.intersection(result):
-            result[vector] = objective.shaped(result[vector])
-        if checked.disp and space.leader:
-            _print_summary(result)
-        return result
+        return finished(drive(method.loop(checked, run), callables.answer), objective, checked)
 
     method = TABLE[name]
     solve.__name__ = solve.__qualname__ = name.replace("-", "_")
@@ -322,6 +317,17 @@ lsr1_tr = METHODS["lsr1-tr"]
 lsr1_arc = METHODS["lsr1-arc"]
 lsr1_ls = METHODS["lsr1-ls"]
 newton_tr = METHODS["newton-tr"]
+
+
+def finished(
+    result: OptimizeResult, objective: Objective, options: SolverOptions
+) -> OptimizeResult:
+    """Return the result of a loop with its vectors as the user has them; print it if asked for."""
+    for vector in VECTORS.intersection(result):
+        result[vector] = objective.shaped(result[vector])
+    if options.disp and objective.space.leader:
+        _print_summary(result)
+    return result
 
 
 def _on_all_ranks(

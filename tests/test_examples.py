@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import qnsolve
@@ -73,6 +74,43 @@ def test_dask_sum(capsys):
     alone = qnsolve.minimize(whole, 0.0 * result.x, jac=True, options={"gtol": 1e-4})
     assert result.fun == pytest.approx(alone.fun, rel=1e-12)
     assert "evaluations of 3 shards" in capsys.readouterr().out
+
+
+def test_external_program(tmp_path, capsys):
+    """Broken off after every eighth evaluation, it ends as the run that was not."""
+    main, result = run("external_program.py"), None
+    for _ in range(20):
+        result = main(tmp_path, n=2, most=8)
+        if result is not None:
+            break
+    assert "evaluations" in capsys.readouterr().out
+    whole = qnsolve.minimize(rosen, np.zeros(2), jac=True)
+    assert result.nfev == whole.nfev
+    assert np.array_equal(result.x, whole.x)
+
+
+def rosen(x):
+    gap, rest = x[1] - x[0] ** 2, 1.0 - x[0]
+    f = 0.0 + (100.0 * gap**2 + rest**2)
+    g = [0.0 - (400.0 * x[0] * gap + 2.0 * rest), 0.0 + 200.0 * gap]
+    return f, np.array(g)
+
+
+def test_asyncio_starts(capsys):
+    results = run("asyncio_starts.py")(count=4)
+    assert all(result.success for result in results)
+    assert f"{sum(result.nfev for result in results)} evaluations" in capsys.readouterr().out
+
+
+def test_dask_starts(capsys):
+    pytest.importorskip("distributed")
+    example = runpy.run_path(str(EXAMPLES / "dask_starts.py"))
+    results = example["main"](count=3, processes=False)
+    assert "3 starts" in capsys.readouterr().out
+    starts = np.random.default_rng(0).uniform(-3.0, 3.0, (3, 3))
+    for result, x0 in zip(results, starts, strict=True):
+        expected = qnsolve.minimize(example["evaluate"], x0, jac=True)
+        assert np.array_equal(result.x, expected.x)
 
 
 @pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")

@@ -48,6 +48,8 @@ LAYERS = {
     "qnsolve.presets": 8,
     "qnsolve.stochastic": 8,
     "qnsolve.interface": 9,
+    "qnsolve.ask_tell": 10,
+    "qnsolve.many": 11,
 }
 # Leaves: no solver imports them, and they may import anything.
 LEAVES = {

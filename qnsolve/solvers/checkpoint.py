@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -77,6 +78,20 @@ def checkpoint_of(callables: Callables, options: SolverOptions) -> Checkpoint | 
     return Checkpoint(options.checkpoint, callables, options)
 
 
+def identity_of(callables: Callables, options: SolverOptions) -> dict[str, Any]:
+    """Return, as plain values, what tells a run from others that cannot go on from its file."""
+    return {
+        "program": "minimize",
+        **callables.identity(),
+        "options": type(options).__name__,
+        **{
+            option.name: in_words(getattr(options, option.name))
+            for option in fields(options)
+            if option.name not in MAY_DIFFER
+        },
+    }
+
+
 class Checkpoint:
     """The file that a run is written to, between two iterations, and gone on from.
 
@@ -108,16 +123,7 @@ class Checkpoint:
         if callables.space.sharded:
             raise ValueError("checkpoint is not supported with comm; keep x by a callback")
         self._options = options
-        self._identity = {
-            "program": "minimize",
-            **callables.identity(),
-            "options": type(options).__name__,
-            **{
-                option.name: in_words(getattr(options, option.name))
-                for option in fields(options)
-                if option.name not in MAY_DIFFER
-            },
-        }
+        self._identity = identity_of(callables, options)
         self._owners: dict[str, Stateful] = {}
         self._counters: dict[str, Stateful] = {}
         self._noted: dict[str, Any] | None = None
@@ -199,7 +205,76 @@ class Checkpoint:
         """Write the state to the file, if the parts belong together."""
         if self._noted is None:
             return
-        parts = {name: part.snapshot() for name, part in self._owners.items()}
-        state = {**parts, **self._noted}
-        writer(self._path, {"identity": self._identity, "state": state})
+        writer(self._path, self.tree())
         self._passed, self._written = 0, time.monotonic()
+
+    def tree(self) -> dict[str, Any]:
+        """Return what the file holds: the state before the iteration, which is None at x0."""
+        state = None
+        if self._noted is not None:
+            parts = {name: part.snapshot() for name, part in self._owners.items()}
+            state = {**parts, **self._noted}
+        return {"identity": self._identity, "state": state}
+
+
+class Snapshot(Checkpoint):
+    """What a run is gone on from whose questions are answered by somebody else: no file of its own.
+
+    It is the state before the iteration, and the answers since then.
+
+    Parameters
+    ----------
+    callables : Callables
+    options : SolverOptions
+    method : str
+
+    Attributes
+    ----------
+    answers : list of dict
+        As they were given.
+    """
+
+    def __init__(self, callables: Callables, options: SolverOptions, method: str) -> None:
+        self._options, self._path = options, "the snapshot"
+        self._identity = {**identity_of(callables, options), "program": "Solver", "method": method}
+        self._owners, self._counters, self._noted = {}, {}, None
+        self.saved = None
+        self.answers: list[dict[str, Any]] = []
+
+    def start(self, measure: Callable[[Array], End], space: VectorSpace) -> Asking[End]:
+        """Return the point of the snapshot; its answer is known."""
+        state = (self.saved or {})["state"]
+        at = state["at"]
+        end = measure(at["x"])
+        g = at["model"]["gradient"]
+        return end.answered(Answer(at["f"], g, space.reduce(end.request(g))))
+        yield  # asks for nothing, unlike a checkpoint
+
+    @contextmanager
+    def iteration(self) -> Iterator[None]:
+        """Note the state before the iteration; the answers are those of this one from now on."""
+        self.note()
+        self.answers = []
+        yield
+
+    def write(self, writer: Callable[[str, dict[str, Any]], None] = save_or_warn) -> None:
+        """Write nothing: who asks, writes."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state and the answers since then to a file."""
+        answers = {str(i): answer for i, answer in enumerate(self.answers)}
+        save(path, {**self.tree(), "answers": answers})
+
+    def load(self, path: str | os.PathLike[str], space: VectorSpace) -> list[dict[str, Any]]:
+        """Let the run begin with what a file holds; return the answers to be given then.
+
+        Raises
+        ------
+        ValueError
+            If the file is no snapshot, damaged, or one of another run.
+        """
+        tree = load(path, space)
+        with reading(os.fspath(path)):
+            refuse_other(tree["identity"], self._identity)
+            self.saved = tree if tree["state"] is not None else None
+            return [tree["answers"][str(i)] for i in range(len(tree["answers"]))]

@@ -49,6 +49,8 @@ class Run(Stateful):
         As made by :func:`qnsolve.callback.wrap_callback`.
     warm : WarmStart, optional
         What is known from a former run.
+    checkpoint : Checkpoint, optional
+        In place of the one that the options ask for.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class Run(Stateful):
         options: SolverOptions,
         callback: Callable[[OptimizeResult], bool] | None,
         warm: WarmStart | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.options, self.warm = options, warm
         self.nit = self.skipped = self.restarts = 0
@@ -78,7 +81,7 @@ class Run(Stateful):
         self.callables, self.callback, self.space = callables, callback, callables.space
         self._history, self._sizes = [], [0.0, 0.0]
         self._pair: UpdateStatus | None = None
-        self._checkpoint = checkpoint_of(callables, options)
+        self._checkpoint = checkpoint or checkpoint_of(callables, options)
         self._parts: dict[str, Any] = {}
         self._root_n = math.sqrt(callables.space.size)
 
@@ -111,6 +114,11 @@ class Run(Stateful):
         """
         self._parts = parts
         self._checkpoint.watch(parts, {"run": self, "callables": self.callables})
+
+    @property
+    def at(self) -> Any:
+        """The iterate, once there is one."""
+        return self._parts.get("at")
 
     def iteration(self) -> AbstractContextManager[None]:
         """Return the context of an iteration, in which no exception loses what was computed."""
@@ -155,6 +163,15 @@ class Run(Stateful):
         arrays = {"x": shaped(x), "jac": shaped(model.gradient)}
         stop = self.callback(OptimizeResult(**arrays, fun=f, **counts, **record(), pair=pair))
         return Status.CALLBACK_STOP if stop else None
+
+    def broken_off(self, status: Status) -> OptimizeResult:
+        """Return the result of a run that is not to be asked any more, once it has an iterate."""
+        model, reach = self.at.model, self._parts.get("reach")
+        fields = {"n_pairs": model.n_pairs, **({} if reach is None else {reach.word: reach.size})}
+        if hasattr(model, "n_modified"):
+            fields["n_modified"] = model.n_modified
+        fields |= model.report(self.at.x, model.gradient)
+        return self.result(status, self.at.x, self.at.f, model.gradient, **fields)
 
     def settled(self, model: Model) -> bool:
         """Tell whether f is flat at the iterate, as far as it is known."""
