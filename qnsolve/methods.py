@@ -246,7 +246,11 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space))
-        result = drive(method.loop(checked, run), callables.answer)
+        answer = callables.watched if checked.evaluate_last else callables.answer
+        result = drive(method.loop(checked, run), answer)
+        if checked.evaluate_last:
+            callables.end_at(result.x)
+            result.update(callables.counts())
         result.x = objective.shaped(result.x)
         result.jac = objective.shaped(result.jac)
         if checked.disp and space.leader:
