@@ -200,7 +200,8 @@ def ask_at(at: Iterate, direction: Direction, run: Run, t: float) -> Asking[Line
     if x is not None:
         end.answered((yield Evaluate(x, end.request)))
     slope = end.slope if end.finite else math.nan
-    run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope)
+    length = t * direction.length
+    run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope, length)
     return LinePoint(t, end.f, slope, end, is_unbounded(end.f, at.f_start))
 
 

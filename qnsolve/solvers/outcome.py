@@ -27,6 +27,8 @@ class Outcome:
         Whether f and its gradient are finite at the end; where not, the last four are NaN.
     accepted : bool
         Whether the step was taken.
+    kinks : bool
+        Whether f has kinks, by the steps before.
     status : Status or None
         Why the run ends here, if it does.
     """
@@ -40,4 +42,5 @@ class Outcome:
     ratio: float = np.nan
     finite: bool = True
     accepted: bool = False
+    kinks: bool = False
     status: Status | None = None
