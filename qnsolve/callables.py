@@ -35,6 +35,7 @@ class Callables(Stateful):
 
     def __init__(self, objective: Objective, hessian: Hessian | None = None) -> None:
         self.objective, self.hessian = objective, hessian
+        self._last: Any = None
 
     @property
     def space(self) -> VectorSpace:
@@ -56,6 +57,8 @@ class Callables(Stateful):
 
     def answer(self, question: Evaluate | Multiply) -> Any:
         """Return the answer: that of the objective, or a product with the Hessian."""
+        # The next question must not find the vector of this one alive.
+        self._last = None
         if isinstance(question, Evaluate):
             if question.cheap and self.objective.differences:
                 return Answer(self.objective.value(question.x), None)
@@ -63,6 +66,19 @@ class Callables(Stateful):
         if self.hessian is None:
             raise TypeError("there is no Hessian to multiply with")
         return self.hessian.product(question.x, question.g, question.v)
+
+    def watched(self, question: Evaluate | Multiply) -> Any:
+        """Return the answer; keep the point, for :meth:`end_at`."""
+        answer = self.answer(question)
+        # Differences evaluate points beside x, and so do products with a Hessian made of them.
+        if isinstance(question, Evaluate) and not self.objective.differences:
+            self._last = question.x
+        return answer
+
+    def end_at(self, x: Array) -> None:
+        """Evaluate f and g, f alone for differences, at `x` unless that was the last point."""
+        if self._last is not x:
+            self.answer(Evaluate(x, cheap=True))
 
     def counts(self) -> dict[str, int]:
         """Return the evaluations so far, by the names of SciPy's results."""

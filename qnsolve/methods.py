@@ -295,7 +295,12 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
             warn_unused(name, hess=hess, hessp=hessp)
         callables = Callables(objective, hessian)
         run = Run(callables, checked, _on_all_ranks(shown, space), warm)
-        return finished(drive(method.loop(checked, run), callables.answer), objective, checked)
+        answer = callables.watched if checked.evaluate_last else callables.answer
+        result = drive(method.loop(checked, run), answer)
+        if checked.evaluate_last:
+            callables.end_at(result.x)
+            result.update(callables.counts())
+        return finished(result, objective, checked)
 
     method = TABLE[name]
     solve.__name__ = solve.__qualname__ = name.replace("-", "_")

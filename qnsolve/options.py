@@ -270,6 +270,9 @@ class SolverOptions(Options):
         included.  Default None: no limit.
     maxtime : float, > 0, or None
         No iteration begins after this many seconds of wall time.  Default None: no limit.
+    evaluate_last : bool
+        Evaluate once more, at the x that is returned, where the last point that fun saw is another:
+        for a fun that keeps what it last computed.  Counted, beyond `maxfev`.  Default False.
     disp : bool
         Print a summary at the end, as SciPy does.  Default False, as is None; to follow a run use
         `callback`.
@@ -318,6 +321,7 @@ class SolverOptions(Options):
     maxiter: int = option(15000, at_least(0))
     maxfev: int | None = option(None, at_least(1).or_none())
     maxtime: float | None = option(None, SECONDS)
+    evaluate_last: bool = option(False, flag)
     disp: bool = option(False, check_disp)
     history: bool = option(False, flag)
     checkpoint: str | None = option(None, check_path)

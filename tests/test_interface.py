@@ -544,3 +544,27 @@ def test_second_derivatives_that_are_always_given_are_spoken_of_once(method):
         f"Method {method} does not use Hessian information (hess)."
     ]
     assert caught[0].filename.endswith("interface.py")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("jac", [True, rosen_der, "2-point"])
+def test_the_last_point_that_fun_sees_is_the_result(method, jac):
+    seen, once_more, x0 = [], 0, [-1.2, 1.0, -1.2, 1.0]
+
+    def fun(x):
+        seen.append(x)
+        return rosen_both(x) if jac is True else rosen(x)
+
+    for maxfev in range(1, 30):
+        options = {"maxfev": maxfev}
+        plain = minimize(fun, x0, jac=jac, method=method, options=options)
+        missing = not np.array_equal(seen[-1], plain.x)
+        seen.clear()
+        options["evaluate_last"] = True
+        result = minimize(fun, x0, jac=jac, method=method, options=options)
+        np.testing.assert_array_equal(seen[-1], result.x)
+        np.testing.assert_array_equal(result.x, plain.x)
+        assert result.nfev == len(seen) == plain.nfev + missing
+        once_more += missing
+    # A search ends at its last trial, but for some that it has to give up.
+    assert once_more > 0 or method == "lsr1-ls"

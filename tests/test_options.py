@@ -42,6 +42,7 @@ def test_defaults():
         "maxiter": 15000,
         "maxfev": None,
         "maxtime": None,
+        "evaluate_last": False,
         "disp": False,
         "history": False,
         "checkpoint": None,
@@ -142,6 +143,7 @@ CASES = [
     ("maxiter", None, [-1], [0]),
     ("maxfev", 1.5, [0, -5], [1, None]),
     ("maxtime", "60", [0, -1.0, math.nan], [1e-9, 60, math.inf, None]),
+    ("evaluate_last", "yes", [2, -1], [True, False]),
     ("disp", "yes", [2, 99, -1], [True, False]),
     ("history", None, [2], [True, False]),
     (

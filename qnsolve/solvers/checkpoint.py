@@ -28,7 +28,8 @@ from qnsolve.solvers.models import End
 from qnsolve.state import Stateful
 
 MAY_DIFFER = (
-    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "disp", "compiled", "workers"),
+    *("gtol", "ftol", "maxiter", "maxfev", "maxtime", "evaluate_last"),
+    *("disp", "compiled", "workers"),
     *("checkpoint", "checkpoint_every", "checkpoint_seconds"),
 )
 """Options that say when to end and to write, and who computes: no iterate depends on them, but for

@@ -180,6 +180,7 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         # 3. Secant pair.  4. Move.
         run.saw_pair(model.learn(found, direction))
         at.x, at.f = found.end.x, found.f
+
     # 5. Stop?
     def record() -> dict[str, float]:
         return {
@@ -209,7 +210,8 @@ def ask_at(at: Iterate, direction: Direction, run: Run, t: float) -> Asking[Line
     if x is not None:
         end.answered((yield Evaluate(x, end.request)))
     slope = end.slope if end.finite else math.nan
-    run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope)
+    length = t * direction.length
+    run.stopping.slopes.add(at.f, end.f, t * direction.slope, t * slope, length)
     return LinePoint(t, end.f, slope, end, is_unbounded(end.f, at.f_start))
 
 

@@ -132,7 +132,7 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     Vectors of length n beside the pairs: x, g, step, its end, the copy of it that the callable
     gets, the gradient there, and y.  All but x and g are gone on return.
     """
-    model, space = at.model, run.space
+    model, space, slopes = at.model, run.space, run.stopping.slopes
     if reach.exhausted:
         return Status.STEP_TOO_SMALL
     # 1. Minimiser of the model within reach.
@@ -151,16 +151,17 @@ def iterate(at: Iterate, reach: Reach, options: Any, run: Run) -> Asking[Status 
     run.changing()
     model.tried(trial)
     # 3. Ratio of the actual to the predicted reduction.
-    outcome = judge(at, trial, end, options.accept, space.eps)
+    kinks = slopes.kinks.near
+    outcome = judge(at, trial, end, options.accept, space.eps, kinks)
     if outcome.status is Status.UNBOUNDED:
         at.fall_to(end)
     elif outcome.finite:
-        run.stopping.slopes.add(at.f, end.f, trial.slope, end.slope)
+        slopes.add(at.f, end.f, trial.slope, end.slope, trial.length)
         # 4. Secant pair, from a rejected trial too: it says why the model was wrong.
         near = options.store_rejected == "near" and outcome.ratio > -FAR_OFF
         offered = outcome.accepted or near or options.store_rejected is True
         theta = 0.0
-        if options.modified_secant:
+        if options.modified_secant and not kinks:  # else the cubic is none of f
             theta = secant_correction(trial.slope, end.slope, outcome.reduction, at.f)
         run.saw_pair(model.learn(end, offer=offered, move=outcome.accepted, theta=theta))
         # 5. Move.
@@ -182,19 +183,19 @@ def is_too_small(at: Iterate, trial: Trial, xtol: float) -> bool:
     )
 
 
-def judge(at: Iterate, trial: Trial, end: End, accept: float, eps: float) -> Outcome:
+def judge(at: Iterate, trial: Trial, end: End, accept: float, eps: float, kinks: bool) -> Outcome:
     """Return what a trial step was worth."""
     of_trial = trial.longest_block, trial.length, trial.slope, trial.decrease
     if is_unbounded(end.f, at.f_start):
-        return Outcome(*of_trial, accepted=True, status=Status.UNBOUNDED)
+        return Outcome(*of_trial, accepted=True, kinks=kinks, status=Status.UNBOUNDED)
     if not end.finite:
-        return Outcome(*of_trial, finite=False)
+        return Outcome(*of_trial, finite=False, kinks=kinks)
     reduction = actual_reduction(at.f, end.f, trial.slope, end.slope, eps)
     ratio = reduction / trial.decrease
     accepted = ratio > accept or progress_at_rounding(
         at.f, end.f, at.model.gradient_norm, end.gradient_norm, eps
     )
-    return Outcome(*of_trial, end.slope, reduction, ratio, accepted=accepted)
+    return Outcome(*of_trial, end.slope, reduction, ratio, accepted=accepted, kinks=kinks)
 
 
 def close(at: Iterate, reach: Reach, outcome: Outcome, run: Run) -> Status | None:

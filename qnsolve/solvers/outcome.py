@@ -25,6 +25,8 @@ class Outcome(NamedTuple):
         Whether f and its gradient are finite at the end; where not, the last four are NaN.
     accepted : bool
         Whether the step was taken.
+    kinks : bool
+        Whether f has kinks, by the steps before.
     status : Status or None
         Why the run ends here, if it does.
     """
@@ -38,4 +40,5 @@ class Outcome(NamedTuple):
     ratio: float = math.nan
     finite: bool = True
     accepted: bool = False
+    kinks: bool = False
     status: Status | None = None

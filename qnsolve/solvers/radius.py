@@ -15,6 +15,12 @@ from typing import Any
 from qnsolve.solvers.along_step import hermite_minimiser
 from qnsolve.solvers.outcome import Outcome
 
+LEAST_AT_KINKS = 0.1
+"""Least part of a poor step to which the radius shrinks there."""
+
+FREED = 10.0
+"""Radius after a step that is taken at kinks, in lengths of that step."""
+
 RadiusRule = Callable[[float, Outcome, Any], float]
 
 LONG_STEP = 0.8
@@ -26,7 +32,9 @@ class Interpolated:
     """A radius read off the slopes at both ends of the step.
 
     Shrink to the minimiser of the cubic through both ends of a poor step; grow to where the slope
-    would vanish, by the secant through both ends, after a good step that used the region.
+    would vanish, by the secant through both ends, after a good step that used the region.  At kinks
+    the slope at the end is that of another piece: shrink to the minimiser of the parabola without
+    it, and grow after any step that is taken, for else the region shrinks for good.
 
     Parameters
     ----------
@@ -38,6 +46,10 @@ class Interpolated:
 
     def __call__(self, radius: float, outcome: Outcome, options: Any) -> float:
         length = outcome.length
+        if outcome.kinks and outcome.accepted:
+            return max(radius, FREED * length)
+        if outcome.kinks:
+            return length * before_kink(outcome)
         if not outcome.ratio >= options.shrink_below:
             return length * shrinkage(outcome, self.least)
         if outcome.ratio > options.grow_above and length >= LONG_STEP * radius:
@@ -52,6 +64,13 @@ def shrinkage(outcome: Outcome, least: float = 0.1) -> float:
     """Return the part of a poor step to the minimiser of the cubic through its ends."""
     t = hermite_minimiser(outcome.slope, outcome.slope_new, outcome.reduction)
     return 0.5 if math.isnan(t) else min(max(t, least), 0.5)
+
+
+def before_kink(outcome: Outcome) -> float:
+    """Return the part of a poor step to the minimiser of the parabola by its values and slope."""
+    bend = -outcome.reduction - outcome.slope
+    t = -0.5 * outcome.slope / bend if bend > 0.0 else 0.5
+    return min(max(t, LEAST_AT_KINKS), 0.5)
 
 
 def growth(outcome: Outcome) -> float:

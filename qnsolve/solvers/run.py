@@ -200,7 +200,9 @@ class Run(Stateful):
             fields |= handed_over(self._parts, resumable=status in TO_BE_CONTINUED)
         counts = {**self.counts(), "skipped": self.skipped, "restarts": self.restarts}
         result = make_result(status, x=x, fun=f, jac=g, **counts, **fields)
-        if self.stopping.slopes.doubtful and status is not Status.WRONG_GRADIENT:
+        slopes = self.stopping.slopes
+        doubtful = slopes.doubtful or (slopes.kinks.near and status in STUCK)
+        if doubtful and status is not Status.WRONG_GRADIENT:
             result.message += f" {DOUBT}"
         return result
 

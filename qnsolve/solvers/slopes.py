@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from qnsolve.solvers.kinks import KinkCheck
 from qnsolve.state import Saved, Stateful
 
 CONTRADICTION = 0.2
@@ -45,6 +46,8 @@ class SlopeCheck(Stateful):
         How many there were, less those made up for.
     total : int
         How many there were.
+    kinks : KinkCheck
+        Whether f may have kinks there.
 
     Notes
     -----
@@ -55,20 +58,22 @@ class SlopeCheck(Stateful):
     --------
     >>> check = SlopeCheck(eps=2.0**-52)
     >>> for _ in range(5):
-    ...     check.add(f=1.0, f_new=1.5, slope=-1.0, slope_new=-1.0)
+    ...     check.add(f=1.0, f_new=1.5, slope=-1.0, slope_new=-1.0, length=1.0)
     >>> check.doubtful, check.hopeless
     (True, False)
     """
 
     contradictions: Saved[int]
     total: Saved[int]
+    kinks: Saved[KinkCheck]
     _faint: Saved[list[float]]
 
     def __init__(self, eps: float) -> None:
         self._eps, self._visible = eps, math.sqrt(eps)
         self.contradictions, self.total, self._faint = 0, 0, []
+        self.kinks = KinkCheck()
 
-    def add(self, f: float, f_new: float, slope: float, slope_new: float) -> None:
+    def add(self, f: float, f_new: float, slope: float, slope_new: float, length: float) -> None:
         """Take a step into account; without effect where a difference of f has too few digits."""
         fall, expected = f - f_new, -0.5 * (slope + slope_new)
         largest, size = max(abs(f), abs(f_new)), max(abs(fall), abs(slope), abs(slope_new))
@@ -78,6 +83,7 @@ class SlopeCheck(Stateful):
         visible, contradicts = abs(fall) > self._visible * largest, error > CONTRADICTION * size
         self.total += contradicts
         if visible:
+            self.kinks.add(float(length), float(error), float(size))
             if contradicts:
                 self.contradictions += 1
             elif self.contradictions:

@@ -16,7 +16,7 @@ from tests.tolerances import EPS
 def counted(f=1.0, f_new=0.5, slope=-1.0, slope_new=0.0):
     """Return whether a step contradicts the gradient."""
     check = SlopeCheck(EPS)
-    check.add(f, f_new, slope, slope_new)
+    check.add(f, f_new, slope, slope_new, 1.0)
     return check.contradictions == 1
 
 
@@ -42,9 +42,9 @@ def test_agreement_makes_up_for_contradictions():
     check = SlopeCheck(EPS)
     for _ in range(DOUBTFUL):
         assert not check.doubtful
-        check.add(1.0, 2.0, -1.0, -1.0)
+        check.add(1.0, 2.0, -1.0, -1.0, 1.0)
     assert check.doubtful and not check.hopeless
-    check.add(1.0, 0.5, -1.0, 0.0)
+    check.add(1.0, 0.5, -1.0, 0.0, 1.0)
     assert check.contradictions == DOUBTFUL - FORGIVEN and not check.doubtful
 
 
