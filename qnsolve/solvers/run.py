@@ -110,7 +110,9 @@ class Run(Stateful):
         stopping = self.stopping
         # The clocks of several ranks differ; what they do must not.
         late = stopping.limited_in_time and self.space.any(stopping.late)
-        return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
+        x_size = model.point_norm / self._root_n
+        norms = model.largest_slope, model.gradient_norm, x_size
+        return stopping.reason(*norms, self.nit, self.callables.objective.nfev, late)
 
     def after_step(
         self, x: Array, f: float, model: Model, outcome: Outcome, record: Callable[[], Any]
