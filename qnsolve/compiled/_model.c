@@ -739,12 +739,13 @@ static double window_max(Model *self, double newest)
     return isnan(most) ? self->gamma : most;
 }
 
-/* Tell whether the condition number of a matrix with entries up to 1 is moderate by its inverse. */
+/* Tell whether the condition number of a matrix with entries up to 1 is moderate, by its inverse;
+ * more than rounding apart from where that is judged by its eigenvalues. */
 static int is_moderate(int n, const double *K, int ld)
 {
     double square = 0.0;
     for (int j = 0; j < n; j++) square += dot(n, K + j * ld, K + j * ld);
-    return square <= MAX_CONDITION * MAX_CONDITION;
+    return sqrt(square) <= MAX_CONDITION / 10.0;
 }
 
 /* Make the inverse of SR1's inner matrix; 0 where it is singular or, with `judge`, where the newest
