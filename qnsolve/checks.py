@@ -75,6 +75,8 @@ class Number:
     def __call__(self, value: Any, name: str) -> Any:
         if value is None and self.optional:
             return None
+        if type(value) is self.kind and self.holds(value):
+            return value
         number, kind = scalar(value), Integral if self.kind is int else Real
         if self.kind is int and isinstance(number, float) and number.is_integer():
             number = int(number)

@@ -236,7 +236,8 @@ class Objective(Stateful):
         x, space, request = question.x, self.space, question.request
         together, g = self._jac is True, None
         if not space.crosses:
-            f, with_f = self._evaluate(x)
+            f, with_f = self._evaluate_raw(x)
+            f = float(f)
             if question.at_start or math.isfinite(f):
                 g = self._gradient_at(x, f, with_f)
             return Answer(f, g, space.reduce(request(g)) if request and g is not None else None)
@@ -303,7 +304,7 @@ class Objective(Stateful):
         """Return a copy of the flat `x` as an array of the user's, in its shape."""
         if type(x) is np.ndarray:
             x = x.copy() if self._is_flat else x.copy().reshape(self.shape)
-            return self.border.given_away(x)
+            return self.border.given_away(x) if self.border.crossed else x
         # astype is the one function of the standard that always copies and keeps the device.
         return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
 

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -90,9 +91,10 @@ class Options:
     """Relations such as "decrease < curvature" that hold between two numbers."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = each.metadata["check"](getattr(self, each.name), each.name)
-            object.__setattr__(self, each.name, value)
+        checks, defaults = _checks(type(self))
+        for name, value in vars(self).copy().items():
+            if value is not defaults[name]:
+                object.__setattr__(self, name, checks[name](value, name))
         for low, sign, high in map(str.split, self.ORDERED):
             pair = a, b = getattr(self, low), getattr(self, high)
             if any(value is None or isinstance(value, str) for value in pair):
@@ -111,7 +113,7 @@ class Options:
         ValueError
             For a value out of range.
         """
-        names, given = [each.name for each in fields(cls)], dict(options)
+        names, given = list(_checks(cls)[0]), dict(options)
         for name in options:
             ours = SAME_AS.get(name)
             if name in names:
@@ -122,6 +124,16 @@ class Options:
                 raise TypeError(f"{name} is another name for {ours}; give one of them")
             given[ours] = given.pop(name)
         return cls(**given)
+
+
+@cache
+def _checks(kind: type[Options]) -> tuple[dict[str, Callable[[Any, str], Any]], dict[str, Any]]:
+    """Return the checks of the options by name, and the defaults, which need none."""
+    every = fields(kind)
+    for each in every:
+        each.metadata["check"](each.default, each.name)
+    checks = {each.name: each.metadata["check"] for each in every}
+    return checks, {each.name: each.default for each in every}
 
 
 def _way_out(name: str, names: list[str]) -> str:

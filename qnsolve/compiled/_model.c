@@ -220,7 +220,7 @@ static int make_basis(Model *self, int q, double *A, const double *scale)
         }
     } else {
         mirror(q, A, ld);
-        r = pivoted(q, A, noise, q < n ? q : n, F, ld, pivots, by);
+        r = pivoted(q, A, noise, q < n ? q : n, F, ld, pivots, by, lengths);
         if (!r) return 0;
         for (int j = 0; j < r; j++)
             for (int i = j; i < r; i++) Z[i + j * ld] = F[pivots[i] + j * ld];
@@ -739,12 +739,13 @@ static double window_max(Model *self, double newest)
     return isnan(most) ? self->gamma : most;
 }
 
-/* Tell whether the condition number of a matrix with entries up to 1 is moderate by its inverse. */
+/* Tell whether the condition number of a matrix with entries up to 1 is moderate, by its inverse;
+ * more than rounding apart from where that is judged by its eigenvalues. */
 static int is_moderate(int n, const double *K, int ld)
 {
     double square = 0.0;
     for (int j = 0; j < n; j++) square += dot(n, K + j * ld, K + j * ld);
-    return square <= MAX_CONDITION * MAX_CONDITION;
+    return sqrt(square) <= MAX_CONDITION / 10.0;
 }
 
 /* Make the inverse of SR1's inner matrix; 0 where it is singular or, with `judge`, where the newest
@@ -769,11 +770,13 @@ static int invert_inner(Model *self, double gamma, int judge)
             double value = GRAM(a, b + 1) - gamma * GRAM(a, b);
             A[i + j * ld] = A[j + i * ld] = value / scale[i] / scale[j] / unit;
         }
-    copy(k, k, A, M, ld);
-    if (!judge) return inverse(k, M, K, ld) && is_moderate(k, K, ld);
     /* 1. The inverse without the newest pair, and w = M_old^{-1} Psi_old' s. */
     const double *last = A + old * ld;
-    if (!inverse(old, M, K, ld) || !is_moderate(old, K, ld)) return 0;
+    copy(k, k, A, M, ld);
+    if (!inverse(old, M, K, ld) || !is_moderate(old, K, ld)) {
+        copy(k, k, A, M, ld);
+        return !judge && inverse(k, M, K, ld) && is_moderate(k, K, ld);
+    }
     times(old, old, K, ld, last, w);
     /* 2. The residual r = y - B_old s = Psi [-w; 1] and the denominator s'r. */
     double size = 0.0, denominator = last[old] - dot(old, w, last), *turned = self->v3;
@@ -785,10 +788,10 @@ static int invert_inner(Model *self, double gamma, int judge)
     psi_gram(self, gamma, columns, self->Z);
     for (int j = 0; j < k; j++)
         square += turned[j] / size * (dot(k, self->Z + j * ld, turned) / size);
-    if (!(square > k * EPS)) return 0; /* satisfied */
+    if (judge && !(square > k * EPS)) return 0; /* satisfied */
     int p = 2 * self->order[old];
     double bound = self->skip * sqrt(GRAM(p, p)) * size * sqrt(square);
-    if (!(fabs(denominator) * scale[old] * scale[old] * unit >= bound)) return 0;
+    if (judge && !(fabs(denominator) * scale[old] * scale[old] * unit >= bound)) return 0;
     /* 3. The inverse with the pair in: r r' / s'r is added to the matrix. */
     for (int j = 0; j < k; j++) {
         if (j < old) K[old + j * ld] = 0.0;
@@ -1069,7 +1072,29 @@ static PyObject *model_follow(Model *self, PyObject *step)
     Py_RETURN_NONE;
 }
 
-/* measure(x, g) at the end of the step -> x'x, g'g, g's, max |g_i| */
+/* |v|, whose largest entry is given, also where the square of it leaves the range. */
+static double norm_of(int n, const double *v, double largest)
+{
+    double square = dot(n, v, v), sum = 0.0, unit;
+    if (has_digits(square) || largest == 0.0 || !isfinite(largest)) return sqrt(square);
+    int exponent;
+    frexp(largest, &exponent);
+    unit = ldexp(1.0, exponent - 1);
+    for (int i = 0; i < n; i++) sum += v[i] / unit * (v[i] / unit);
+    return unit * sqrt(sum);
+}
+
+static double largest_of(int n, const double *v)
+{
+    double largest = 0.0;
+    for (int i = 0; i < n; i++) {
+        if (isnan(v[i])) return NAN;
+        largest = fabs(v[i]) > largest ? fabs(v[i]) : largest;
+    }
+    return largest;
+}
+
+/* measure(x, g) at the end of the step -> |x|, |g|, g's, max |g_i| */
 static PyObject *model_measure(Model *self, PyObject *args)
 {
     PyObject *x, *g;
@@ -1083,13 +1108,12 @@ static PyObject *model_measure(Model *self, PyObject *args)
         return NULL;
     }
     int n = self->n;
-    double largest = 0.0, xx = dot(n, point, point), gg = dot(n, gradient, gradient);
-    double gs = dot(n, gradient, self->s);
-    for (int i = 0; i < n; i++) largest = fabs(gradient[i]) > largest ? fabs(gradient[i]) : largest;
-    if (isnan(gg)) largest = NAN;
+    double largest = largest_of(n, gradient), of_g = norm_of(n, gradient, largest);
+    double of_x = sqrt(dot(n, point, point)), slope = dot(n, gradient, self->s);
+    if (!isfinite(of_x)) of_x = norm_of(n, point, largest_of(n, point));
     PyBuffer_Release(&views[0]);
     PyBuffer_Release(&views[1]);
-    return Py_BuildValue("dddd", xx, gg, gs, largest);
+    return Py_BuildValue("dddd", of_x, of_g, slope, largest);
 }
 
 /* learn(g, g_new, their norms, slope, theta, offer, move) -> whether stored; None: not usual */

@@ -185,7 +185,7 @@ static int factored(int n, double *A, int ld)
  * with entries up to `least`, by Cholesky's method with pivots[0..r-1]; L[pivots] is lower
  * triangular. */
 static int pivoted(int n, const double *A, double least, int most, double *L, int ld, int *pivots,
-                   double *left)
+                   double *left, double *row)
 {
     int rank = 0;
     for (int i = 0; i < n; i++) left[i] = A[i + i * ld];
@@ -196,9 +196,9 @@ static int pivoted(int n, const double *A, double least, int most, double *L, in
             if (left[i] > left[p]) p = i;
         if (!(left[p] > least && left[p] < INFINITY)) break;
         double inverse = 1.0 / sqrt(left[p]);
-        memcpy(column, A + p * ld, n * sizeof(double));
-        for (int l = 0; l < rank; l++) axpy(n, -L[p + l * ld], L + l * ld, column);
-        for (int i = 0; i < n; i++) column[i] *= inverse;
+        for (int l = 0; l < rank; l++) row[l] = L[p + l * ld];
+        times(n, rank, L, ld, row, column);
+        for (int i = 0; i < n; i++) column[i] = (A[i + p * ld] - column[i]) * inverse;
         for (int l = 0; l < rank; l++) column[pivots[l]] = 0.0;
         column[p] = left[p] * inverse;
         for (int i = 0; i < n; i++) left[i] -= column[i] * column[i];

@@ -70,16 +70,20 @@ class FactoredMatrix(CompactMatrix):
 
     def restored(self) -> None:
         super().restored()
-        if self.n_pairs:
-            self._inner = self._factor(self.pairs.blocks(), self._gamma)
+        self._keep_usable()
 
     @np.errstate(over="ignore", invalid="ignore")
     def rescale(self, factor: Array) -> None:
         super().rescale(factor)
+        self._keep_usable()
+
+    def _keep_usable(self) -> None:
+        """Factor the inner matrix of the newest pairs, as many as it is not singular with."""
         for count in range(self.n_pairs, 0, -1):
             inner = self._factor(self.pairs.blocks().newest(count), self._gamma)
             if inner.usable:
-                self.pairs.keep(count)
+                if count < self.n_pairs:
+                    self.pairs.keep(count)
                 self._inner = inner
                 return
         if self.n_pairs:

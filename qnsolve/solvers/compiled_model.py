@@ -6,7 +6,6 @@ the matrix in NumPy, which has the same rows and the same Gram matrix, does that
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from qnsolve.options import TrustRegionOptions
 from qnsolve.quasi_newton.base import UpdateStatus
 from qnsolve.quasi_newton.hybrid import SWEEPS, HybridLSR1, regime_of
 from qnsolve.quasi_newton.lsr1 import SKIP
-from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient, root
+from qnsolve.quasi_newton.tracking import GradientChange, TrackedGradient
 from qnsolve.questions import Answer, Asking
 from qnsolve.solvers.models import End, SecantModel
 from qnsolve.solvers.reach import Reach
@@ -70,9 +69,8 @@ class CompiledEnd(End):
         if g is None:
             return self
         self.g = g
-        square, of_g, self.slope, self.largest_slope = self._core.measure(self.x, g)
-        self.gradient_norm = root(of_g, g, self._metric.space)
-        self.point_norm = math.sqrt(square) if square < math.inf else self._metric.norm(self.x)
+        norms = self._core.measure(self.x, g)
+        self.point_norm, self.gradient_norm, self.slope, self.largest_slope = norms
         return self
 
     def change_from(self, tracked: TrackedGradient) -> GradientChange:

@@ -133,7 +133,9 @@ class Run(Stateful):
         stopping = self.stopping
         # The clocks of several ranks differ; what they do must not.
         late = stopping.limited_in_time and self.space.any(stopping.late)
-        return stopping.reason(*self._norms(model), self.nit, self.callables.nfev, late)
+        x_size = model.point_norm / self._root_n
+        norms = model.largest_slope, model.gradient_norm, x_size
+        return stopping.reason(*norms, self.nit, self.callables.objective.nfev, late)
 
     def saw_pair(self, status: UpdateStatus | None) -> None:
         """Take down what became of the pair of this iteration; None where none was offered."""
