@@ -17,7 +17,7 @@ from qnsolve.checkpoint import prepare
 from qnsolve.checks import flag
 from qnsolve.hessian import Hessian
 from qnsolve.interface import name_of_method
-from qnsolve.methods import TABLE, finished
+from qnsolve.methods import TABLE, finished, keep_inside
 from qnsolve.norms import options_inside
 from qnsolve.objective import Objective
 from qnsolve.options import SolverOptions
@@ -79,6 +79,10 @@ class Steps:
         warm: WarmStart | None = None,
     ) -> None:
         row = TABLE[method]
+        if options.evaluate_last:
+            raise ValueError(
+                "evaluate_last is an option of minimize, which calls fun; here the caller does"
+            )
         self._options, self._told, self.objective = options, told, objective
         products = told if hessp else None
         self._hessian = Hessian(objective, None, products) if row.uses_hessian else None
@@ -161,7 +165,7 @@ class Solver:
 
     Parameters
     ----------
-    x0, method, options, callback, warm_start
+    x0, method, bounds, options, callback, warm_start
         As in :func:`qnsolve.minimize`; the option ``checkpoint`` is refused, :meth:`save` does it.
     hessp : bool
         Whether "newton-tr" asks for products with the Hessian; with False it asks for a gradient
@@ -205,6 +209,7 @@ class Solver:
         x0: Any,
         *,
         method: str | None = None,
+        bounds: Any = None,
         options: Mapping[str, Any] | None = None,
         callback: Callable[..., Any] | None = None,
         warm_start: Any = None,
@@ -219,7 +224,7 @@ class Solver:
         if self._given.get("checkpoint") is not None:
             raise ValueError(NO_FILE)
         self._x0, self._callback, self._warm = x0, wrap_callback(callback), warm_start
-        self._hessp = flag(hessp, "hessp")
+        self._hessp, self._bounds = flag(hessp, "hessp"), bounds
         self._steps = self._new_steps()
         self._x0 = self._steps.objective.shaped(self._steps.objective.x0)
         self._steps.begin()
@@ -356,6 +361,7 @@ class Solver:
         objective = Objective(told, self._x0, (), True)
         inside = options_inside(self._given, objective.border)
         options = TABLE[self._method].options.from_user(inside, objective.space.eps)
+        keep_inside(objective, self._bounds, self._method)
         warm = warm_start_of(self._warm, objective.space)
         return Steps(
             *(self._method, options, objective, told),

@@ -18,7 +18,7 @@ from qnsolve.ask_tell import NO_FILE, Steps, Told
 from qnsolve.callback import wrap_callback
 from qnsolve.checks import flag
 from qnsolve.interface import name_of_method
-from qnsolve.methods import TABLE
+from qnsolve.methods import TABLE, keep_inside
 from qnsolve.norms import options_inside
 from qnsolve.objective import Objective
 
@@ -87,6 +87,7 @@ def minimize_many(
     X0: Any,
     *,
     method: str | None = None,
+    bounds: Any = None,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     indices: bool = False,
@@ -108,6 +109,8 @@ def minimize_many(
         As in :func:`qnsolve.minimize`, for every row; limits count for each row, ``maxtime`` for
         the call, and ``checkpoint`` is refused.  "newton-tr" takes its products with the Hessian
         from one more row of `fun` each.
+    bounds : optional
+        As in :func:`qnsolve.minimize`, the same for every row.
     callback : callable, optional
         Called after each call of `fun` with a result so far, as in :func:`qnsolve.minimize`: x and
         fun of all rows, ``running``, the indices of those that go on, and ``calls``.  StopIteration
@@ -151,7 +154,9 @@ def minimize_many(
     all_steps = []
     for x0 in batch.rows:
         told = Told()
-        all_steps.append(Steps(name, quiet, Objective(told, x0, (), True), told))
+        objective = Objective(told, x0, (), True)
+        keep_inside(objective, bounds, name)
+        all_steps.append(Steps(name, quiet, objective, told))
         all_steps[-1].begin()
     running = list(range(len(all_steps)))
     while running:

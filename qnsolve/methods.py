@@ -274,10 +274,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         def arguments() -> tuple[SolverOptions, Hessian | None, Any, WarmStart | None]:
             inside = options_inside(options, objective.border)
             checked, hessian = method.options.from_user(inside, space.eps), None
-            box = Box.of(bounds, space, objective.border)
-            if box is not None:
-                _require_bounds(name, space)
-            objective.keep_inside(box)
+            keep_inside(objective, bounds, name)
             objective.take_steps(checked.eps, checked.finite_diff_rel_step, checked.workers)
             if method.uses_hessian:
                 if hess is not None and space.sharded:
@@ -322,6 +319,14 @@ lsr1_tr = METHODS["lsr1-tr"]
 lsr1_arc = METHODS["lsr1-arc"]
 lsr1_ls = METHODS["lsr1-ls"]
 newton_tr = METHODS["newton-tr"]
+
+
+def keep_inside(objective: Objective, bounds: Any, name: str) -> None:
+    """Take a user's bounds into an objective that the method `name` minimises."""
+    box = Box.of(bounds, objective.space, objective.border)
+    if box is not None:
+        _require_bounds(name, objective.space)
+    objective.keep_inside(box)
 
 
 def finished(

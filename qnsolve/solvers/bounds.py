@@ -204,8 +204,10 @@ class BoundedModel(SecantModel):
         )
         return BoxEnd(x, self.metric, box, change=change, ends_on_bound=stopped)
 
-    def learn(self, end: End, *, offer: bool, move: bool, theta: float = 0.0) -> bool:
-        """Take in the end of a step; return whether its pair was stored.
+    def learn(
+        self, end: End, *, offer: bool, move: bool, theta: float = 0.0
+    ) -> UpdateStatus | None:
+        """Take in the end of a step; return what became of its pair, None if not offered.
 
         Where a bound has cut the step, values and slopes at its ends do not tell the curvature at
         its end: `theta` is left out.
