@@ -9,8 +9,6 @@ import warnings
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.optimize import Bounds, rosen, rosen_der
 
 import qnsolve
@@ -124,18 +122,6 @@ def test_the_same_through_scipy_and_in_every_form(method):
         for result in (again, theirs):
             assert np.array_equal(result.x, first.x)
             assert (result.nfev, result.status) == (first.nfev, first.status)
-
-
-@pytest.mark.parametrize("method", BOUNDED)
-def test_bounds_at_infinity_give_the_run_without_bounds(method):
-    x0 = np.array([-1.2, 1.0, -0.7, 0.4])
-    options = {"history": True}
-    free = qnsolve.minimize(valley, x0, jac=True, method=method, options=options)
-    for bounds in (Bounds(), [(None, None)] * 4, [(-np.inf, np.inf)]):
-        same = qnsolve.minimize(valley, x0, jac=True, method=method, bounds=bounds, options=options)
-        assert same.history == free.history
-        assert np.array_equal(same.x, free.x)
-        assert sorted(same) == sorted(free)
 
 
 @pytest.mark.parametrize(("method", "jac"), WITH_DIFFERENCES)
@@ -302,32 +288,6 @@ def test_arrays_stay_in_their_library_and_in_the_box(xp, method, dtype):
     active = to_host(xp.namespace.reshape(result.active, (-1,)))
     assert active.tolist()[:5] == [-1, 0, 1, 0, 1]
     assert result.x.dtype == result.multipliers.dtype == x0.dtype
-
-
-@pytest.mark.parametrize("method", BOUNDED)
-@given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
-def test_drawn_boxes_and_indefinite_quadratics(method, seed):
-    """What is returned is a stationary point of the box, and nothing outside is evaluated."""
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 7))
-    A, b = rng.standard_normal((n, n)), rng.standard_normal(n)
-    A = A + A.T + rng.choice([0.0, 5.0]) * np.eye(n)
-    x0 = rng.standard_normal(n)
-    kind = rng.integers(0, 5, n)
-    low, high = x0 - rng.exponential(size=n), x0 + rng.exponential(size=n)
-    low, high = np.where(kind == 0, x0, low), np.where(kind == 1, x0, high)
-    low = np.where(kind == 2, high, low)  # fixed, the start outside
-    low = np.where(kind == 3, np.nextafter(high, -np.inf), low)  # one ulp
-    bounds = Bounds(low, high)
-    fun = Inside(lambda x: (0.5 * x @ A @ x + b @ x, A @ x + b), bounds)
-    start = np.clip(x0, low, high)
-    result = qnsolve.minimize(fun, start, jac=True, method=method, bounds=bounds)
-    assert result.success, result.message
-    g = A @ result.x + b
-    moved = np.clip(result.x - g, low, high) - result.x
-    assert np.abs(moved).max() <= GTOL
-    assert result.fun <= fun.both(start)[0]
 
 
 # What calls a local method under bounds ----------------------------------------------------------
