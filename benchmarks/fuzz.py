@@ -6,6 +6,7 @@ A run is made from its seed alone::
     python -m benchmarks.fuzz --first 4711 --runs 1  # one of them again
     python -m benchmarks.fuzz --presets              # published methods in place of random options
     python -m benchmarks.fuzz --bounds               # in random boxes
+    python -m benchmarks.fuzz --cores                # the compiled model against the one in NumPy
 
 Checked of each: what is raised is the user's own; no evaluation is outside of the box; no iteration
 begins after maxfev, and none takes more evaluations than it may; x, fun and jac of the result
@@ -13,6 +14,10 @@ belong together, are finite where they can be, and fun is not above the lowest v
 before; success comes with a gradient within gtol; the status is in the table, and its message
 begins the result's.  Warnings count as failures, but for the one about differences where fun has
 not changed.
+
+With ``--cores`` a run that the compiled model fits is made with it and without, and once more
+without from a start an ulp away: how often the ends of the first two differ is to be judged by how
+often those of the last two do.
 """
 
 from __future__ import annotations
@@ -451,6 +456,50 @@ def slope_at(case: Case, result: Any) -> float:
     return float(np.abs(moved).max())
 
 
+def end_of(case: Case) -> str:
+    """Run the case and return the name of its end."""
+    result = run(case)
+    return "raised" if isinstance(result, BaseException) else Status(result.status).name
+
+
+def by_core(seed: int) -> tuple[str, str, str] | None:
+    """Return the ends with the compiled model, without, and without from an ulp away.
+
+    None where the compiled model has no part in the run.
+    """
+    case = case_of(seed)
+    usual = {"hybrid-tr": None, "lsr1-tr": "window-max"}
+    given = case.jac in ("together", "apart")
+    if case.method not in usual or case.x0.dtype != np.float64 or not given:
+        return None
+    options, gamma = case.options, usual[case.method]
+    if options.get("norm", "l2") != "l2" or options.get("gamma", gamma) != gamma:
+        return None
+    numpy = {**options, "compiled": False}
+    away = np.nextafter(case.x0, math.inf)
+    return (
+        end_of(case),
+        end_of(dataclasses.replace(case_of(seed), options=numpy)),
+        end_of(dataclasses.replace(case_of(seed), options=numpy, x0=away)),
+    )
+
+
+def compare_cores(seeds: range) -> None:
+    """Print how often the ends differ."""
+    pairs: collections.Counter = collections.Counter()
+    runs = cores = ulps = 0
+    for seed in seeds:
+        ends = by_core(seed)
+        if ends is not None:
+            compiled, numpy, away = ends
+            runs, cores, ulps = runs + 1, cores + (compiled != numpy), ulps + (numpy != away)
+            pairs[compiled, numpy] += compiled != numpy
+    print(f"{runs} runs: other ends without the compiled model {cores}, from an ulp away {ulps}")
+    for (compiled, numpy), count in pairs.most_common():
+        if count:
+            print(f"  {count} times {compiled} with it, {numpy} without")
+
+
 def same(a: Any, b: Any) -> bool:
     return bool(np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True))
 
@@ -464,6 +513,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--presets", action="store_true", help="published methods in turn")
     parser.add_argument("--bounds", action="store_true", help="in random boxes")
+    parser.add_argument("--cores", action="store_true", help="with the compiled model and without")
     parser.add_argument("--traceback", action="store_true", help="of each failure")
     args = parser.parse_args()
     warnings.simplefilter("error")
@@ -471,6 +521,9 @@ def main() -> None:
     for words in ("x0 is outside of the bounds", "fun does not change at all"):
         warnings.filterwarnings("ignore", words, RuntimeWarning)
     signal.signal(signal.SIGALRM, hang)
+    if args.cores:
+        compare_cores(range(args.first, args.first + args.runs))
+        return
     ends: dict[str, collections.Counter] = {kind: collections.Counter() for kind in FAULTS}
     faults: collections.Counter = collections.Counter()
     methods: collections.Counter = collections.Counter()
@@ -481,8 +534,7 @@ def main() -> None:
         kind = case.objective.kind
         signal.setitimer(signal.ITIMER_REAL, HANG)
         try:
-            result = run(case)
-            end = "raised" if isinstance(result, BaseException) else Status(result.status).name
+            end = end_of(case)
         except KeyboardInterrupt:
             break
         except BaseException as error:
