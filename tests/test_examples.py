@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 from pathlib import Path
 
@@ -87,6 +88,53 @@ def test_external_program(tmp_path, capsys):
     whole = qnsolve.minimize(rosen, np.zeros(2), jac=True)
     assert result.nfev == whole.nfev
     assert np.array_equal(result.x, whole.x)
+
+
+@pytest.fixture
+def plug_ins():
+    return importlib.import_module("examples.plug_ins")  # a class there needs its module
+
+
+def test_statsmodels(plug_ins):
+    pytest.importorskip("statsmodels")
+    fit, ours = plug_ins.statsmodels_logit()
+    newton = fit.model.fit(disp=0)
+    np.testing.assert_allclose(fit.params, newton.params, atol=1e-5)
+    np.testing.assert_allclose(fit.bse, newton.bse, rtol=1e-4)
+    np.testing.assert_allclose(ours.errors, newton.bse, rtol=1e-4)
+
+
+def test_lmfit(plug_ins):
+    pytest.importorskip("lmfit")
+    fit = plug_ins.lmfit_decay()
+    assert fit.success
+    assert fit.params["a"].value == pytest.approx(5.0, abs=0.2)
+    assert fit.params["tau"].value == pytest.approx(3.0, abs=0.2)
+
+
+def test_optimagic(plug_ins):
+    optimagic = pytest.importorskip("optimagic")
+    algorithm = plug_ins.optimagic_algorithm()
+    found = optimagic.minimize(
+        lambda params: (params["a"] - 1.0) ** 2 + params["b"] ** 4,
+        {"a": 0.0, "b": 1.0},
+        algorithm=algorithm,
+        algo_options={"convergence_gtol_abs": 1e-6},
+    )
+    assert found.success
+    assert found.params["a"] == pytest.approx(1.0, abs=1e-5)
+    below = optimagic.Bounds(upper=np.full(2, -1.0))
+    with pytest.raises(Exception, match="takes no bounds"):
+        optimagic.minimize(lambda x: float(x @ x), -np.ones(2), algorithm=algorithm, bounds=below)
+
+
+def test_acquisition(plug_ins):
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    many = plug_ins.acquisition(starts=8)
+    assert isinstance(many.x, torch.Tensor)
+    assert many.calls == many.nfev.max()
+    assert many.best.fun == many.fun.min()
 
 
 def rosen(x):
