@@ -31,6 +31,9 @@ from qnsolve.state import Saved
 from qnsolve.subproblem.box import BoxedModel, BoxedStep
 from qnsolve.subproblem.model import SubproblemResult
 
+BEYOND = 1.0 + 1e-6
+"""A first step that is to end at a corner aims so far: rounding shall not end it before."""
+
 
 def free_variables(box: Box, x: Array, g: Array) -> Array:
     """Return where a variable may move from `x` in the direction in which f falls."""
@@ -126,6 +129,7 @@ class BoundedModel(SecantModel):
         self._box, self._free_norm = box, math.nan
         self._free: Any = None
         self._rows = FreeRows()
+        self._first_gamma: float | None = None
 
     @property
     def free_norm(self) -> float:
@@ -142,19 +146,26 @@ class BoundedModel(SecantModel):
     def first_length(self, x: Array, f: float, reach: FirstReach) -> float:
         """Return how long the first step from `x` may be, f its value.
 
-        Where f <= 0 its size says nothing of how far it can fall; the box does, where it ends in
-        each direction of descent.
+        Where f <= 0 its size says nothing of how far it can fall.  The box does, where it ends in
+        each direction of descent: at a corner, to which the first step goes.
         """
-        if f > 0.0:
-            return super().first_length(x, f, reach)
+        self._first_gamma = None
         box, g, xp = self._box, self.gradient, self.space.xp
         corner = xp.where(g > 0.0, box.lower, box.upper) - x
-        way = self.space.norm(masked(free_variables(box, x, g) & (g != 0.0), corner))
-        return way if 0.0 < way < math.inf else super().first_length(x, f, reach)
+        moving = free_variables(box, x, g) & (g != 0.0)
+        way = self.space.norm(masked(moving, corner))
+        if f > 0.0 or not 0.0 < way < math.inf:
+            return super().first_length(x, f, reach)
+        # Whatever the curvature, -g / gamma is at the corner or beyond it in every variable.
+        with np.errstate(over="ignore", divide="ignore"):
+            times = masked(moving, corner) / xp.where(moving, g, xp.ones_like(g))
+        latest = self.space.norm_inf(times)
+        self._first_gamma = first_gamma(1.0, BEYOND * latest)
+        return BEYOND * way
 
     def begin(self, length: float) -> None:
-        """Start without pairs, from the gamma whose first step has this length."""
-        gamma = first_gamma(self.free_norm, length)
+        """Start without pairs, from the gamma whose first step has this length, or ends there."""
+        gamma = self._first_gamma or first_gamma(self.free_norm, length)
         if self.matrix is None:
             self.matrix = self._build(gamma)
         else:
