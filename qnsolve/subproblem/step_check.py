@@ -93,7 +93,10 @@ class StepCheck(Certificate):
 
     @property
     def fraction(self) -> float:
-        """At least this share of the greatest decrease; negative where the step leads uphill."""
+        """At least this share of the greatest decrease; negative where the step leads uphill.
+
+        Of a step that is too long the decrease outside of the region counts, up to a share of 1.
+        """
         return 1.0 - self.gap
 
     @property
