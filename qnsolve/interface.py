@@ -64,10 +64,16 @@ def minimize(
         The Hessian, ``hess(x, *args)`` of shape (n, n), or its products, ``hessp(x, p, *args)``,
         for "newton-tr" (:func:`qnsolve.newton_tr`).  Other methods do not use them; a
         RuntimeWarning says so, once.
-    bounds, constraints : optional
-        Refused where they restrict x.
+    bounds : scipy.optimize.Bounds, sequence of pairs, or qnsolve.bounds.Box, optional
+        Lower and upper bounds, as in SciPy; None or an infinity where there is none, equal ones
+        where x is fixed.  `fun` is never called outside, by differences neither, and `x0` is
+        projected, with a warning where it was outside.  For "hybrid-tr", "lsr1-tr" and "lsr1-arc",
+        without `comm`; other methods refuse them.
+    constraints : optional
+        Refused where there are any.
     tol : float, optional
-        The option ``gtol``, unless that is given: stop where no gradient component is larger.
+        The option ``gtol``, unless that is given: stop where no gradient component is larger, or
+        under bounds no component of P(x - g) - x, P the projection on the box.
     callback : callable, optional
         Called after each iteration as ``callback(intermediate_result=result)`` where that is its
         only parameter, else as ``callback(xk)``.  Ends the run by raising StopIteration.
@@ -92,7 +98,9 @@ def minimize(
         (:class:`qnsolve.Status`), ``success``, ``message``, ``n_pairs``, ``skipped``,
         ``restarts``, ``radius`` or ``weight`` and, where asked for, ``history``.  "newton-tr" adds
         ``nhev``, its products with the Hessian, "lsr1-ls" ``n_modified``, its iterations along
-        another direction than -Hg.
+        another direction than -Hg.  Under bounds there are ``active``, -1 where x is on its lower
+        bound, 1 on the upper and 0 on none, and ``multipliers``, the entries of the gradient that
+        are held by a bound and 0 elsewhere (shape of `x0`).
 
     Raises
     ------

@@ -205,8 +205,10 @@ DOCSTRING = """Minimise a smooth function by {words}.
         differences.
     hess, hessp
         {hessian}
-    bounds, constraints
-        Refused where they restrict x.
+    bounds
+        {bounds}
+    constraints
+        Refused where there are any.
     callback, comm : optional
         As in :func:`qnsolve.minimize`.
     **options
@@ -231,6 +233,11 @@ DOCSTRING = """Minimise a smooth function by {words}.
     >>> result.success, result.x.round(3)
     (True, array([1., 1.]))
     """
+
+BOUNDS_REFUSED = "Refused where they restrict x; other methods take them."
+
+BOUNDS_TAKEN = """As in :func:`qnsolve.minimize`, in any of SciPy's forms; `keep_feasible` is
+        always true."""
 
 HESSIAN_UNUSED = "Not used; a RuntimeWarning says so once where one is given."
 
@@ -299,6 +306,7 @@ def _callable(name: str) -> Callable[..., OptimizeResult]:
         words=method.words,
         options=method.options.__name__,
         hessian=HESSIAN_USED if method.uses_hessian else HESSIAN_UNUSED,
+        bounds=BOUNDS_TAKEN if method.takes_bounds else BOUNDS_REFUSED,
     )
     return solve
 

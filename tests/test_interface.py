@@ -16,11 +16,10 @@ from scipy.optimize import (
     rosen_hess_prod,
 )
 
-from qnsolve import DiagonalNorm, checks, methods, presets
+from qnsolve import checks, methods
 from qnsolve.bounds import Box
 from qnsolve.interface import DEFAULT_METHOD, METHODS, minimize
 from qnsolve.methods import TABLE, hybrid_tr
-from qnsolve.published import DoublingSearch
 from qnsolve.result import Status
 
 
@@ -210,20 +209,6 @@ def call(request):
 def test_wrong_bounds_are_refused(call, bounds, error, words):
     with pytest.raises(error, match=words):
         call(never, X0, jac=True, bounds=bounds)
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"norm": "shape-inf"}, "norm"),
-        ({"norm": DiagonalNorm(np.ones(4))}, "norm"),
-        (dict(presets.RAMAMURTHY_DUFFY), "matrix"),
-        ({"first_step": DoublingSearch()}, "first_step"),
-    ],
-)
-def test_options_that_have_no_part_in_a_box_are_refused(call, options, name):
-    with pytest.raises(ValueError, match=f"with bounds the option {name} is not supported"):
-        call(never, X0, jac=True, bounds=[(-2, 2)], options=options)
 
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if not row.takes_bounds])

@@ -46,12 +46,14 @@ PAGES = {
     "qnsolve.solvers.first_step": "First steps",
     "qnsolve.solvers.moving_norms": "Norms that follow the gradients",
     "qnsolve.differences": "Gradients by differences",
+    "qnsolve.bounds": "Bounds",
 }
 """Modules with a page, in order; one that does not exist yet is left out."""
 
 FEWER = {
     "qnsolve.kernels": ["use"],
     "qnsolve.differences": ["Differences"],
+    "qnsolve.bounds": ["Box"],
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],

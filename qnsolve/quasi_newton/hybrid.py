@@ -229,12 +229,13 @@ class HybridLSR1(CompactMatrix):
         if not k or not size:
             return nothing
         i = self.pairs.s_rows
-        K = (B.coefficients * (B.eigenvalues - gamma)) @ B.coefficients.T
         held = gram[:, i] - face.gram[:, i]
         squares = held[i, np.arange(k)]
         held[:, squares <= HELD * gram[i, i]] = 0.0
         E = self.pairs.selection().copy()
-        E[:, k:] -= K @ held
+        # From right to left: K itself may be beyond the range.
+        along = B.coefficients.T @ held
+        E[:, k:] -= B.coefficients @ ((B.eigenvalues - gamma)[:, None] * along)
         s_norms = np.sqrt(np.maximum(face.gram[i, i], 0.0))
         scale = np.abs(E).T @ face.lengths
         left = s_norms > MOVED * np.sqrt(gram[i, i])

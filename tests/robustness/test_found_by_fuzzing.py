@@ -26,6 +26,7 @@ from qnsolve.hessian import Hessian
 from qnsolve.krylov.steihaug import steihaug_cg
 from qnsolve.objective import Objective
 from qnsolve.published import DoublingSearch, RamamurthyDuffyLSR1, WolfeSearch
+from qnsolve.quasi_newton.faces import FreeRows
 from qnsolve.quasi_newton.hybrid import sr1_updates
 from qnsolve.quasi_newton.pairs import GramBlocks
 from qnsolve.quasi_newton.scaling import GeneralisedEigenvalue
@@ -385,6 +386,20 @@ def test_two_variables_of_which_one_is_held():
     result = qnsolve.minimize(fun, [1.0, 3.0], jac=True, bounds=bounds)
     assert result.success
     assert result.x == pytest.approx([1.0, -0.5])
+
+
+def test_pairs_so_short_that_their_coefficients_squared_overflow():
+    """B on a face is told from W'KW, where K may be beyond the range and W is below it."""
+    rng, size = np.random.default_rng(0), 1e-140
+    B, n = HybridLSR1(16, memory=3), 16
+    curvature = 10.0 ** rng.uniform(0, 60, n)
+    for _ in range(3):
+        s = size * rng.standard_normal(n)
+        B.update(s, curvature * s)
+    free = np.arange(n) < 15
+    with np.errstate(over="raise", invalid="raise"):
+        spectrum = B.on_face(free, 15, FreeRows())
+    assert np.isfinite(spectrum.eigenvalues).all()
 
 
 def test_a_gamma_of_eigenvalues_of_steps_that_no_free_variable_makes():
