@@ -24,7 +24,7 @@ CANCELLATION = 0.5
 rounding by the square of its inverse, and near the hard case the step is as wrong as that."""
 
 CANCELLATION_IN_LOOP = 1e-2
-"""The same for the basis of an outer loop, which asks for fewer digits and forms no vector twice."""
+"""The same for the basis of an outer loop, which asks for fewer digits and no vector twice."""
 
 LITTLE_LEFT = 1e-4
 """The same ratio below which an outer loop wants g_perp made orthogonal to U once more."""
