@@ -134,7 +134,7 @@ def precision_of(a: Any) -> float:
 
 def _is_brief(a: Array) -> bool:
     """Tell whether `a` is of the 16 bits that NumPy does not have."""
-    return str(a.dtype).endswith("bfloat16")
+    return bool(a.dtype.itemsize == 2) and str(a.dtype).endswith("bfloat16")  # names are slow
 
 
 def _is_traced(a: Array) -> bool:

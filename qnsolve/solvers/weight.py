@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qnsolve.solvers.outcome import Outcome
-from qnsolve.solvers.radius import FREED, before_kink, growth, shrinkage
+from qnsolve.solvers.radius import growth, shrinkage
 
 LEAST, LARGEST = 1e-150, 1e150
 """Weights beyond these are not used: their products would under- or overflow."""
@@ -59,14 +59,10 @@ def interpolated_weight(weight: float, outcome: Outcome, options: Any, along: Al
     """Return the weight with which the model would have ended where f along the step does.
 
     After a poor step, the minimiser of the cubic through both ends; after a good one the point
-    where, by the secant, the slope of f vanishes.  Never less than a factor of two at once.  At
-    kinks as :class:`~qnsolve.solvers.radius.Interpolated` does.
+    where, by the secant, the slope of f vanishes.  Never less than a factor of two at once.
     """
-    if outcome.kinks and outcome.accepted:
-        return weight / FREED**2  # the length where the weight decides on it goes like its root
-    if outcome.kinks or not outcome.ratio >= options.grow_below:
-        t = before_kink(outcome) if outcome.kinks else shrinkage(outcome)
-        wanted = along.weight_for(t)
+    if not outcome.ratio >= options.grow_below:
+        wanted = along.weight_for(shrinkage(outcome))
         return min(max(SLOWEST * weight, wanted), FASTEST_RISE * weight)
     if outcome.ratio > options.shrink_above:
         wanted = along.weight_for(growth(outcome))

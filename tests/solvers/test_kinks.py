@@ -8,11 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnsolve.options import CubicOptions, TrustRegionOptions
+from qnsolve.options import TrustRegionOptions
 from qnsolve.solvers.kinks import CERTAIN, GROWTH, MISSED, WINDOW, KinkCheck
 from qnsolve.solvers.outcome import Outcome
 from qnsolve.solvers.radius import FREED, LEAST_AT_KINKS, interpolated_radius
-from qnsolve.solvers.weight import Along, interpolated_weight
 
 steps = st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(1e-3, 1.0)), min_size=5, max_size=60)
 
@@ -103,11 +102,3 @@ def test_radius_at_kinks():
     assert interpolated_radius(2.0, far, options) == LEAST_AT_KINKS
     flat = Outcome(1.0, 1.0, -1.0, 2.0, -1.0, 1.0, -0.5, kinks=True)
     assert interpolated_radius(2.0, flat, options) == 0.5
-
-
-def test_weight_at_kinks():
-    along = Along(slope=-1.0, curvature=0.0, cube=1.0, gradient_norm=1.0)
-    assert interpolated_weight(3.0, TAKEN, CubicOptions(), along) == 3.0 / FREED**2
-    refused = Outcome(1.0, 1.0, -1.0, 0.5, 5.0, -1.0, -2.0, kinks=True)
-    # 1 = w t^2 at t = 1/4.
-    assert interpolated_weight(3.0, refused, CubicOptions(), along) == 16.0
