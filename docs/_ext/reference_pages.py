@@ -38,6 +38,7 @@ PAGES = {
     "qnsolve.kernels": "Compiled loops",
     "qnsolve.comm": "Vectors over several ranks",
     "qnsolve.parallel": "Sums over shards of data",
+    "qnsolve.quasi_newton.operators": "The matrix of a result",
     "qnsolve.quasi_newton.psi": "L-SR1 in half the memory",
     "qnsolve.quasi_newton.scaling": "Rules for gamma",
     "qnsolve.solvers.matrices": "Factories of matrices",
@@ -52,6 +53,7 @@ PAGES = {
 FEWER = {
     "qnsolve.kernels": ["use"],
     "qnsolve.differences": ["Differences"],
+    "qnsolve.quasi_newton.operators": ["MatrixOperator"],
     "qnsolve.quasi_newton.psi": ["PsiLSR1"],
     "qnsolve.comm": ["Comm", "Serial", "MPI", "RankError"],
     "qnsolve.parallel": ["ShardSum"],
