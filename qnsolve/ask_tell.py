@@ -290,7 +290,7 @@ class Solver:
         self._answer((f, g))
 
     def tell_product(self, product: Any) -> None:
-        """Take the product of the Hessian at the point of :meth:`ask` with :attr:`direction`.
+        """Take the product of the Hessian at the point of :meth:`ask` with `direction`.
 
         Parameters
         ----------

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 import qnsolve
 from qnsolve.arrays.libraries import to_host
+from qnsolve.comm import Serial
 from qnsolve.quasi_newton.operators import MatrixOperator
 from qnsolve.quasi_newton.psi import PsiLSR1
 from qnsolve.solvers.matrices import Build
@@ -242,3 +243,13 @@ def test_nobody_pays_who_does_not_ask(monkeypatch):
     result = solve("hybrid-tr")
     assert "State(" in repr(result)
     assert "kept" not in vars(result.state)
+
+
+def test_over_ranks_nobody_has_the_whole_of_it():
+    result = qnsolve.minimize(fun, start(N), jac=True, comm=Serial())
+    assert result.success
+    with pytest.raises(AttributeError, match=r"no hess: .* shared by ranks"):
+        _ = result.hess
+    assert "state" not in result
+    with pytest.raises(ValueError, match="warm_start is not supported with comm"):
+        qnsolve.minimize(fun, start(N), jac=True, comm=Serial(), warm_start=solve("hybrid-tr"))

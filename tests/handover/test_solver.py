@@ -124,7 +124,7 @@ def test_a_file_at_every_question(method, xp, tmp_path):
     if xp.namespace.__name__ == "array_api_strict" and xp.device is None:
         pytest.skip("as with its other device")
     x0, path = xp.asarray(start(N)), tmp_path / "solve"
-    options = {**OPTIONS, "maxiter": 6, "memory": 3}
+    options = {**OPTIONS, "maxiter": 4, "memory": 3}
     if method == "newton-tr":
         del options["memory"]
     options["history"] = True
@@ -141,7 +141,7 @@ def test_a_file_at_every_question(method, xp, tmp_path):
             np.testing.assert_array_equal(to_host(other.ask()), to_host(solver.ask()))
         solver = other
     expected = plain(
-        x0, method, **{k: v for k, v in options.items() if k not in OPTIONS}, maxiter=6
+        x0, method, **{k: v for k, v in options.items() if k not in OPTIONS}, maxiter=4
     )
     assert_same(solver.result(), expected)
 
