@@ -816,11 +816,11 @@ typedef struct {
 static void exchange(Model *self, int slot, const double *rows, double *saved)
 {
     int p = 2 * slot, ld = self->ld;
+    for (int j = 0; saved && j < 2; j++) /* both, before the first row goes over the second column */
+        for (int i = 0; i < 2 * self->m; i++) saved[i + j * ld] = GRAM(i, p + j);
     for (int j = 0; j < 2; j++)
-        for (int i = 0; i < 2 * self->m; i++) {
-            if (saved) saved[i + j * ld] = GRAM(i, p + j);
+        for (int i = 0; i < 2 * self->m; i++)
             GRAM(i, p + j) = GRAM(p + j, i) = rows[i + j * ld];
-        }
 }
 
 /* Take in the pair (s, y); 0 where the matrix might refuse it: then nothing has changed. */
