@@ -16,6 +16,7 @@
 #include "_small.h"
 
 /* quasi_newton/hybrid.py */
+#define LEAST_PIVOT 1e-10
 #define LEAST_COSINE 1e-10
 #define SATISFIED 1e-12
 #define FLOOR 1e-2
@@ -260,13 +261,18 @@ static int swept(Model *self, int count, int k, int high, const double *S, const
                  const double *LL, const double *YY, double *B)
 {
     int ld = self->ld, r = self->r;
-    double *X = self->X, *T = self->T, *St = self->R;
+    double *X = self->X, *T = self->T, *St = self->R, *diagonal = self->v1;
     transpose(high, k, S, St, ld);
     identity(r, B, ld);
     for (int sweep = 0; sweep < count && k; sweep++) {
         multiply(SET, r, k, high, B, S, NULL, X, ld);
         product(ADD, 1, k, k, high, St, X, 1, ld, LL, T, ld);
+        for (int j = 0; j < k; j++) diagonal[j] = T[j + j * ld];
         if (!factored(k, T, ld)) break;
+        int lost = 0;
+        for (int j = 0; j < k; j++)
+            lost |= !(T[j + j * ld] * T[j + j * ld] > LEAST_PIVOT * diagonal[j]);
+        if (lost && sweep) break;
         axpy(k * ld, 1.0, YL, X);
         solve_right(r, k, T, X, ld, 0);
         axpy(r * ld, 1.0, YY, B);
@@ -810,11 +816,11 @@ typedef struct {
 static void exchange(Model *self, int slot, const double *rows, double *saved)
 {
     int p = 2 * slot, ld = self->ld;
+    for (int j = 0; saved && j < 2; j++) /* both, before the first row goes over the second column */
+        for (int i = 0; i < 2 * self->m; i++) saved[i + j * ld] = GRAM(i, p + j);
     for (int j = 0; j < 2; j++)
-        for (int i = 0; i < 2 * self->m; i++) {
-            if (saved) saved[i + j * ld] = GRAM(i, p + j);
+        for (int i = 0; i < 2 * self->m; i++)
             GRAM(i, p + j) = GRAM(p + j, i) = rows[i + j * ld];
-        }
 }
 
 /* Take in the pair (s, y); 0 where the matrix might refuse it: then nothing has changed. */

@@ -574,7 +574,7 @@ def _pivoted_cholesky(gram: np.ndarray, least: float, most: int) -> tuple[np.nda
         return np.full_like(gram, np.nan), np.full_like(gram, np.nan)
     factor, pivots, rank, _ = lapack.dpstrf(gram, tol=least)
     rank, pivots = min(rank, most), pivots - 1
-    inverse, _ = lapack.dtrtri(factor[:rank, :rank])
+    inverse = lapack.dtrtri(factor[:rank, :rank])[0] if rank else factor[:0, :0]
     F, X = np.zeros((rank, len(gram))), np.zeros((len(gram), rank))
     F[:, pivots] = np.triu(factor[:rank])
     X[pivots[:rank]] = np.triu(inverse)

@@ -177,7 +177,7 @@ class CompiledModel(SecantModel):
             return
         order, used, gamma, ratios = self.core.get()
         self._made.adopt(order, used, gamma, ratios)
-        products = self._products[: 2 * used].copy()
+        products = self._products[: len(self._made.pairs.gram)].copy()
         self._kept = TrackedGradient(self.gradient, self.gradient_norm, products, self._made.pairs)
         self._stale = False  # not before: an interrupt may come between any two of these lines
 

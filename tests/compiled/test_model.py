@@ -263,3 +263,25 @@ def test_arrays_of_another_size_are_refused():
     with pytest.raises((BufferError, ValueError)):
         core.minimise(1.0, np.ones(n), 1.0, readonly)
     assert core.get() == ([], 0, 0.0, [])
+
+
+@needs_it
+def test_a_refused_pair_leaves_no_trace():
+    n, m, rng = 6, 2, np.random.default_rng(0)
+    W, gram, products = np.zeros((2 * m, n)), np.zeros((2 * m, 2 * m)), np.zeros(2 * m)
+    core = compiled.Model(W, gram, products, n, m, False, 0, False, 0, 2, 1e-8)
+    core.set([], 0, 1.0, [])
+    A, x = np.diag(np.arange(1.0, n + 1.0)), rng.standard_normal(n)
+    for step in range(4):
+        s = s if step == 3 else rng.standard_normal(n)  # the last pair is satisfied already
+        g, g_new, before = A @ x, A @ (x + s), gram.copy()
+        products[:] = W @ g
+        core.follow(s)
+        norms = np.linalg.norm(g), np.linalg.norm(g_new)
+        stored = core.learn(g, g_new, *norms, float(g_new @ s), 0.0, True, True)
+        x = x + s
+        if step < 3:
+            assert stored
+            np.testing.assert_allclose(gram, W @ W.T, rtol=1e-12, atol=1e-12)
+    assert stored is None
+    np.testing.assert_array_equal(gram, before)
