@@ -171,6 +171,7 @@ def iterate(at: Iterate, options: LineSearchOptions, run: Run) -> Asking[Status 
         # 3. Secant pair.  4. Move.
         run.skipped += not model.learn(found, direction)
         at.x, at.f = found.end.x, found.f
+
     # 5. Stop?
     def record() -> dict[str, float]:
         return {
