@@ -298,7 +298,8 @@ def main() -> None:
 
     rows = []
     for at, problem in enumerate(args.problems):
-        others = (f"{ratios(seconds, name)[at]:.2f}" for name in solvers if name != REFERENCE)
+        found = [ratios(seconds, name)[at] for name in solvers if name != REFERENCE]
+        others = ("-" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in found)
         rows.append((problem, f"{1e3 * seconds[REFERENCE][at]:.2f} ms", *others))
     print(table(("problem", *solvers), rows, args.markdown), end="\n\n")
 
@@ -307,6 +308,8 @@ def main() -> None:
         took = an_iteration(solvers, n, args.repeats)
         rows = [
             (*row, f"{1e6 * took[row[0]]:.0f} ({took[row[0]] / took[REFERENCE]:.2f})")
+            if took[row[0]] < math.inf
+            else (*row, "-")
             for row in rows
         ]
     print(table(("solver", *(f"n = {n:,}" for n in args.sizes)), rows, args.markdown))

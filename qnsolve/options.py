@@ -91,7 +91,8 @@ class Options:
     """Relations such as "decrease < curvature" that hold between two numbers."""
 
     def __post_init__(self) -> None:
-        checks, defaults = _checks(type(self))
+        kind: Any = type(self)
+        checks, defaults = _checks(kind)
         for name, value in vars(self).copy().items():
             if value is not defaults[name]:
                 object.__setattr__(self, name, checks[name](value, name))
@@ -113,7 +114,8 @@ class Options:
         ValueError
             For a value out of range.
         """
-        names, given = list(_checks(cls)[0]), dict(options)
+        kind: Any = cls
+        names, given = list(_checks(kind)[0]), dict(options)
         for name in options:
             ours = SAME_AS.get(name)
             if name in names:
@@ -127,7 +129,7 @@ class Options:
 
 
 @cache
-def _checks(kind: type[Options]) -> tuple[dict[str, Callable[[Any, str], Any]], dict[str, Any]]:
+def _checks(kind: Any) -> tuple[dict[str, Callable[[Any, str], Any]], dict[str, Any]]:
     """Return the checks of the options by name, and the defaults, which need none."""
     every = fields(kind)
     for each in every:

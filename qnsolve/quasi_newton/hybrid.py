@@ -40,8 +40,8 @@ SWEEPS = 5
 
 LEAST_PIVOT = 1e-10
 """Pivot of T, relative to its diagonal, below which a sweep after the first is left out: B has lost
-as many digits, and further sweeps lose more.  On Rosenbrock-12 with 20 pairs the condition of B goes
-through 4e4, 2e7, 7e9, 3e12 and 5e14."""
+as many digits, and further sweeps lose more.  On Rosenbrock-12 with 20 pairs the condition of B
+went through 4e4, 2e7, 7e9, 3e12 and 5e14."""
 
 LEAST_COSINE = 1e-10
 """|s'y| / (|s| |y|) that a pair must exceed for a BFGS update, or to count as negative."""

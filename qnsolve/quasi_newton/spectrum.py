@@ -528,12 +528,12 @@ def orthonormal_basis(
     noise = RANK_NOISE * q * eps
     factor, inverse = _cholesky(scaled_gram, 1.0 / noise)
     # In float32 the rounding of the rows can make more columns than dimensions look independent.
-    well = inverse is not None and q <= rows.space.size
-    if well and float(np.vdot(inverse, inverse)) <= orthogonality / eps:
+    inverse = inverse if q <= rows.space.size else None
+    if inverse is not None and float(np.vdot(inverse, inverse)) <= orthogonality / eps:
         return E @ inverse, factor * columns.scale
     if orthogonality >= FAST:
         # An outer loop needs no eigenvectors.
-        if not well:
+        if inverse is None:
             factor, inverse = _pivoted_cholesky(scaled_gram, noise, rows.space.size)
         squares = np.einsum("ij,ij->j", inverse, inverse)
         order = np.argsort(-squares, kind="stable")

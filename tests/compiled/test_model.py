@@ -272,8 +272,8 @@ def test_a_refused_pair_leaves_no_trace():
     core = compiled.Model(W, gram, products, n, m, False, 0, False, 0, 2, 1e-8)
     core.set([], 0, 1.0, [])
     A, x = np.diag(np.arange(1.0, n + 1.0)), rng.standard_normal(n)
-    for step in range(4):
-        s = s if step == 3 else rng.standard_normal(n)  # the last pair is satisfied already
+    steps = list(rng.standard_normal((3, n)))
+    for step, s in enumerate([*steps, steps[-1]]):  # the last pair is satisfied already
         g, g_new, before = A @ x, A @ (x + s), gram.copy()
         products[:] = W @ g
         core.follow(s)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,8 +124,8 @@ def test_no_weight_is_large_enough_for_a_step_whose_cube_is_zero():
 
 ALONG = Along(slope=-6.0, curvature=2.0, cube=4.0, gradient_norm=0.3)  # weight 1 ends at t = 1
 GOOD = Outcome(1.0, 1.0, -6.0, 4.0, slope_new=-3.0, reduction=3.8, ratio=0.95, accepted=True)
-FAIR = replace(GOOD, ratio=0.5)
-POOR = replace(GOOD, slope_new=24.0, reduction=-6.0, ratio=-1.5, accepted=False)
+FAIR = GOOD._replace(ratio=0.5)
+POOR = GOOD._replace(slope_new=24.0, reduction=-6.0, ratio=-1.5, accepted=False)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +144,8 @@ POOR = replace(GOOD, slope_new=24.0, reduction=-6.0, ratio=-1.5, accepted=False)
         (interpolated_weight, FAIR, 1.0),
         # 6 t^3 + 6 t^2 - 6 t has its minimum at t = 1/3: (6 - 2/3) / (4/9) = 12.
         (interpolated_weight, POOR, 12.0),
-        (interpolated_weight, replace(POOR, slope_new=np.nan), 5.0),
-        (interpolated_weight, replace(POOR, ratio=np.nan), 12.0),
+        (interpolated_weight, POOR._replace(slope_new=np.nan), 5.0),
+        (interpolated_weight, POOR._replace(ratio=np.nan), 12.0),
     ],
 )
 def test_rules_for_the_weight(rule, outcome, wanted):
@@ -158,5 +156,5 @@ def test_rules_for_the_weight(rule, outcome, wanted):
 def test_interpolation_stays_within_its_bounds(slope, slope_new, reduction):
     poor = Outcome(1.0, 1.0, slope, 1.0, slope_new, reduction, ratio=-1.0)
     assert 6.0 <= interpolated_weight(3.0, poor, OPTIONS, ALONG) <= 3000.0
-    good = replace(poor, ratio=0.9)
+    good = poor._replace(ratio=0.9)
     assert 0.3 <= interpolated_weight(3.0, good, OPTIONS, ALONG) <= 1.5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,8 +115,8 @@ def test_radius_bounds_the_step_in_its_own_norm(norm):
 # -- rules for the radius --------------------------------------------------------------------------
 
 GOOD = Outcome(1.0, 2.0, -1.0, 0.5, slope_new=-0.75, reduction=0.9, ratio=0.9, accepted=True)
-FAIR = replace(GOOD, ratio=0.5)
-POOR = replace(GOOD, slope_new=3.0, reduction=-1.0, ratio=-2.0, accepted=False)
+FAIR = GOOD._replace(ratio=0.5)
+POOR = GOOD._replace(slope_new=3.0, reduction=-1.0, ratio=-2.0, accepted=False)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +127,9 @@ POOR = replace(GOOD, slope_new=3.0, reduction=-1.0, ratio=-2.0, accepted=False)
         (interpolated_radius, GOOD, 2.0, 2.0),  # the step did not use the region
         (interpolated_radius, FAIR, 1.0, 1.0),
         # t^3 + t^2 - t has the slopes -1 and 4 and rises by 1; its minimum is at 1/3.
-        (interpolated_radius, replace(POOR, slope_new=4.0), 1.0, 1 / 3),
-        (interpolated_radius, replace(POOR, slope_new=np.nan), 1.0, 0.5),
-        (interpolated_radius, replace(POOR, ratio=np.nan, slope_new=4.0), 1.0, 1 / 3),
+        (interpolated_radius, POOR._replace(slope_new=4.0), 1.0, 1 / 3),
+        (interpolated_radius, POOR._replace(slope_new=np.nan), 1.0, 0.5),
+        (interpolated_radius, POOR._replace(ratio=np.nan, slope_new=4.0), 1.0, 1 / 3),
         # Measured in l2, where the step has length 2.
         (DoubleOrHalve(), GOOD, 2.4, 4.8),
         (DoubleOrHalve(), GOOD, 2.5, 2.5),
@@ -152,7 +150,7 @@ def test_rules_for_the_radius(rule, outcome, radius, wanted):
 def test_interpolation_stays_within_its_bounds(slope, slope_new, reduction):
     poor = Outcome(2.0, 2.0, slope, 1.0, slope_new, reduction, ratio=-1.0)
     assert 0.2 <= interpolated_radius(3.0, poor, OPTIONS) <= 1.0
-    good = replace(poor, ratio=0.9)
+    good = poor._replace(ratio=0.9)
     assert 4.0 <= interpolated_radius(2.0, good, OPTIONS) <= 20.0
 
 
