@@ -70,8 +70,8 @@ def optimagic_algorithm() -> type:
         needs_hess=False,
         needs_bounds=False,
         supports_parallelism=False,
-        supports_bounds=False,
-        supports_infinite_bounds=False,
+        supports_bounds=True,
+        supports_infinite_bounds=True,
         supports_linear_constraints=False,
         supports_nonlinear_constraints=False,
     )
@@ -84,7 +84,6 @@ def optimagic_algorithm() -> type:
         memory: int = 20
 
         def _solve_internal_problem(self, problem: Any, x0: np.ndarray) -> InternalOptimizeResult:
-            # optimagic hands bounds on to an algorithm that says it has none.
             low, high = problem.bounds.lower, problem.bounds.upper
             result = qnsolve.minimize(
                 problem.fun_and_jac,
