@@ -207,7 +207,7 @@ static int second_pass(Model *self, int weak, int q)
  * the q columns over their scales. */
 static int make_basis(Model *self, int q, double *A, const double *scale)
 {
-    int ld = self->ld, n = self->n, r = q, weak = 0, *pivots = self->pivots;
+    int ld = self->ld, n = self->n, r = q, weak = 0, filled = 0, *pivots = self->pivots;
     int *sorted = self->sorted; /* vectors of the basis, the longest last if some are too long */
     double *F = self->T, *X = self->X, *Z = self->Z, *lengths = self->v1, *by = self->v2;
     double noise = RANK_NOISE * q * EPS, trace = INFINITY;
@@ -219,9 +219,27 @@ static int make_basis(Model *self, int q, double *A, const double *scale)
             pivots[j] = j;
             for (int i = 0; i < j; i++) F[i + j * ld] = 0.0;
         }
+    } else if (q > n) { /* the n largest eigenvalues, with X = Z / sqrt(t) and F = Z sqrt(t) */
+        mirror(q, A, ld);
+        if (!eigenvectors(q, A, by, Z, ld, self->off, self->tau)) return 0;
+        for (r = 0; r < n; r++) {
+            int most = 0;
+            for (int j = 1; j < q; j++)
+                if (by[j] > by[most]) most = j;
+            if (!(by[most] > noise)) break;
+            double root = sqrt(by[most]);
+            for (int i = 0; i < q; i++) {
+                X[i + r * ld] = Z[i + most * ld] / root;
+                F[i + r * ld] = Z[i + most * ld] * root;
+            }
+            by[most] = -INFINITY;
+        }
+        if (!r) return 0;
+        for (int j = 0; j < q; j++) pivots[j] = j;
+        filled = q;
     } else {
         mirror(q, A, ld);
-        r = pivoted(q, A, noise, q < n ? q : n, F, ld, pivots, by, lengths);
+        r = pivoted(q, A, noise, F, ld, pivots, by, lengths);
         if (!r) return 0;
         for (int j = 0; j < r; j++)
             for (int i = j; i < r; i++) Z[i + j * ld] = F[pivots[i] + j * ld];
@@ -229,18 +247,18 @@ static int make_basis(Model *self, int q, double *A, const double *scale)
     }
     for (int j = 0; j < r; j++) {
         int at = j;
-        lengths[j] = dot(j + 1, X + j * ld, X + j * ld);
+        lengths[j] = dot(filled ? filled : j + 1, X + j * ld, X + j * ld);
         weak += EPS * lengths[j] > FAST;
         for (; !self->triangular && at > 0 && lengths[sorted[at - 1]] > lengths[j]; at--)
             sorted[at] = sorted[at - 1];
         sorted[at] = j;
     }
-    for (int i = 0; i < r; i++) by[i] = 1.0 / scale[pivots[i]];
+    for (int i = 0; i < (filled ? filled : r); i++) by[i] = 1.0 / scale[pivots[i]];
     for (int j = 0; j < r; j++) {
         const double *x = X + sorted[j] * ld, *f = F + sorted[j] * ld;
         double *c = self->C + j * ld;
         memset(c, 0, 2 * self->used * sizeof(double));
-        for (int i = 0; i <= sorted[j]; i++) {
+        for (int i = 0; i < (filled ? filled : sorted[j] + 1); i++) { /* X is upper triangular */
             int row = self->row_of[pivots[i]];
             c[row] = x[i] * by[i];
             if (!self->hybrid) c[row - 1] = -self->gamma * c[row];

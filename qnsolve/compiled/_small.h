@@ -184,12 +184,12 @@ static int factored(int n, double *A, int ld)
 /* Return the rank r of a positive semidefinite A, and columns L with A = L L' but for a remainder
  * with entries up to `least`, by Cholesky's method with pivots[0..r-1]; L[pivots] is lower
  * triangular. */
-static int pivoted(int n, const double *A, double least, int most, double *L, int ld, int *pivots,
+static int pivoted(int n, const double *A, double least, double *L, int ld, int *pivots,
                    double *left, double *row)
 {
     int rank = 0;
     for (int i = 0; i < n; i++) left[i] = A[i + i * ld];
-    for (; rank < most; rank++) {
+    for (; rank < n; rank++) {
         int p = 0;
         double *column = L + rank * ld;
         for (int i = 1; i < n; i++)

@@ -531,10 +531,11 @@ def orthonormal_basis(
     inverse = inverse if q <= rows.space.size else None
     if inverse is not None and float(np.vdot(inverse, inverse)) <= orthogonality / eps:
         return E @ inverse, factor * columns.scale
-    if orthogonality >= FAST:
-        # An outer loop needs no eigenvectors.
+    if orthogonality >= FAST and q <= rows.space.size:
+        # An outer loop needs no eigenvectors, unless there are more columns than dimensions: all
+        # of what is left after as many pivots is then in the last of them.
         if inverse is None:
-            factor, inverse = _pivoted_cholesky(scaled_gram, noise, rows.space.size)
+            factor, inverse = _pivoted_cholesky(scaled_gram, noise)
         squares = np.einsum("ij,ij->j", inverse, inverse)
         order = np.argsort(-squares, kind="stable")
         weak = int(np.count_nonzero(eps * squares > orthogonality))
@@ -565,15 +566,15 @@ def _cholesky(gram: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray | 
     return factor, inverse if float(np.vdot(inverse, inverse)) <= limit else None
 
 
-def _pivoted_cholesky(gram: np.ndarray, least: float, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return F of at most `most` rows with `gram` = F'F, and X with X'gram X = I.
+def _pivoted_cholesky(gram: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return F with `gram` = F'F, and X with X'gram X = I.
 
     Both but for what is left of `gram` when no entry of its diagonal is above `least`.
     """
     if not np.isfinite(gram).all():
         return np.full_like(gram, np.nan), np.full_like(gram, np.nan)
     factor, pivots, rank, _ = lapack.dpstrf(gram, tol=least)
-    rank, pivots = min(rank, most), pivots - 1
+    pivots = pivots - 1
     inverse = lapack.dtrtri(factor[:rank, :rank])[0] if rank else factor[:0, :0]
     F, X = np.zeros((rank, len(gram))), np.zeros((len(gram), rank))
     F[:, pivots] = np.triu(factor[:rank])
