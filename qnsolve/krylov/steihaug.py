@@ -134,6 +134,9 @@ def _steps(model: KrylovModel, radius: float, tol: float, maxiter: int) -> Steps
     steepness = space.norm(model.gradient)
     unit = max(steepness / radius, LEAST_UNIT) if steepness else 1.0
     s, r = space.zeros(space.length), model.gradient / (steepness or 1.0)
+    # A radius below the range of the dtype is none to divide by; s is zero then.
+    info = space.xp.finfo(space.dtype)
+    ball = max(radius, float(info.smallest_normal) * float(info.eps))
     # r = B s + g, d is the direction; the rest are ||r||^2, ||s||^2, s'd and ||d||^2.
     d, rr = -r, space.dot(r, r)
     ss, sd, dd = 0.0, 0.0, rr
@@ -160,7 +163,7 @@ def _steps(model: KrylovModel, radius: float, tol: float, maxiter: int) -> Steps
         alpha = rr / curvature if curvature > 0.0 else math.inf
         longer = ss + alpha * (2.0 * sd + alpha * dd)
         if not longer < 1.0:
-            part = s / radius
+            part = s / ball
             alpha = min(
                 alpha, _to_boundary(space.dot(part, part), space.dot(part, d), space.dot(d, d))
             )
@@ -171,7 +174,7 @@ def _steps(model: KrylovModel, radius: float, tol: float, maxiter: int) -> Steps
         decrease += 0.5 * alpha * (rr + max(0.0, rr - alpha * curvature))
         if on_boundary:
             # Far out B s may be too large for the dtype of the vectors: s'r from numbers alone.
-            part = s / radius
+            part = s / ball
             slope = unit * space.dot(part, r) + alpha * space.dot(part, Bd)
             break
         with np.errstate(over="ignore", invalid="ignore"):
@@ -190,7 +193,7 @@ def _steps(model: KrylovModel, radius: float, tol: float, maxiter: int) -> Steps
     if length > radius:
         if not on_boundary:
             # The recurrences have drifted.  Along a line through 0 and its minimiser, m is flat.
-            slope, on_boundary = unit * space.dot(s / radius, r), True
+            slope, on_boundary = unit * space.dot(s / ball, r), True
         s = s * (radius / length)
     sigma = max(0.0, -slope)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -670,6 +670,13 @@ def test_steihaug_units_out_of_the_range_of_float32(lam):
     assert abs(sigma - max(0.0, -lam)) <= 1e-5
 
 
+def test_steihaug_radius_below_the_range_of_float32():
+    """No step can be that short: it is zero, and nothing warns."""
+    lam = np.array([3.0, 1.0, -2.0], dtype=np.float32)
+    result = steihaug_cg(np.ones(3, dtype=np.float32), lambda v: lam * v, 1e-206)
+    np.testing.assert_array_equal(result.step, np.zeros(3, dtype=np.float32))
+
+
 def test_user_exceptions_propagate():
     def fails(v):
         raise ZeroDivisionError("mine")
