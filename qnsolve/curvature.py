@@ -167,14 +167,16 @@ def standard_errors(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the kind described, or k < n and the result has no matrix.
+        If an argument is not of the kind described, a variable of the result is on one of its
+        bounds, or k < n and the result has no matrix.
     numpy.linalg.LinAlgError
         If k < n and the matrix of the run is singular.
 
     Notes
     -----
-    k + 1 evaluations of f and g.  With the directions as columns of V, the inverse is that of the
-    block BFGS update of B with the pairs (V, HV), which is H^{-1} for k = n:
+    k + 1 evaluations of f and g, at points beside ``result.x`` that know of no bounds.  With the
+    directions as columns of V, the inverse is that of the block BFGS update of B with the pairs
+    (V, HV), which is H^{-1} for k = n:
 
     .. math:: V T^{-1} V^T + P B^{-1} P^T, \qquad T = V^T H V, \quad P = I - V T^{-1} (HV)^T.
 
@@ -231,6 +233,12 @@ class Products:
         if x is None:
             raise TypeError(
                 f"result must be the result of a minimisation, got {type(result).__name__}"
+            )
+        held = np.count_nonzero(to_host(getattr(result, "active", np.zeros(0))))
+        if held:
+            raise ValueError(
+                f"{held} variables of the result are on their bounds, where the Hessian says "
+                "nothing of them: put them in as constants and minimise over the others"
             )
         self.objective = Objective(fun, x, args, jac)
         self._hessian = Hessian(self.objective)

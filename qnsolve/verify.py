@@ -591,7 +591,8 @@ def hessian_error(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the kind described, or the result has no matrix.
+        If an argument is not of the kind described, a variable of the result is on one of its
+        bounds, or the result has no matrix.
     numpy.linalg.LinAlgError
         If the matrix is singular.
 

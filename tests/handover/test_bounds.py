@@ -86,6 +86,18 @@ def test_a_start_outside_is_projected_once():
     np.testing.assert_array_equal(x, np.clip(outside, LOW, HIGH))
 
 
+def test_errors_are_those_of_variables_that_no_bound_holds():
+    held = bounded(INSIDE, None)
+    with pytest.raises(ValueError, match=r"\d variables of the result are on their bounds"):
+        qnsolve.standard_errors(fun, held)
+    with pytest.raises(ValueError, match="on their bounds"):
+        qnsolve.verify.hessian_error(fun, held)
+    wide = qnsolve.minimize(fun, INSIDE, jac=True, bounds=[(-9, 9)] * N, options=OPTIONS)
+    errors = qnsolve.standard_errors(fun, wide).errors
+    exact = np.sqrt(np.diag(np.linalg.inv(hessian(wide.x))))
+    np.testing.assert_allclose(errors, exact, rtol=1e-6)
+
+
 def test_methods_without_bounds_and_options_without_a_caller_are_refused():
     with pytest.raises(ValueError, match="takes no bounds"):
         Solver(INSIDE, method="lsr1-ls", bounds=BOX)
