@@ -46,6 +46,10 @@ def solve(method: str, **options: Any) -> dict[str, Any]:
     result = qnsolve.minimize(
         PROBLEM.fun, PROBLEM.x0, jac=True, method=method, callback=callback, options=options
     )
+    for name in ("hess", "hess_inv", "state"):
+        result.pop(name, None)  # made of the pairs, which are compared by what they lead to
+    for row in result.history:
+        row["pair"] = None if row["pair"] is None else row["pair"].name
     return dict(result)
 
 
