@@ -166,7 +166,8 @@ class Solver:
     Parameters
     ----------
     x0, method, bounds, options, callback, warm_start
-        As in :func:`qnsolve.minimize`; the option ``checkpoint`` is refused, :meth:`save` does it.
+        As in :func:`qnsolve.minimize`; the option ``checkpoint`` is refused, :meth:`save` does it,
+        and so is ``evaluate_last``, for the caller evaluates.
     hessp : bool
         Whether "newton-tr" asks for products with the Hessian; with False it asks for a gradient
         beside x in place of each.

@@ -69,7 +69,8 @@ def minimize(
         Lower and upper bounds, as in SciPy; None or an infinity where there is none, equal ones
         where x is fixed.  `fun` is never called outside, by differences neither, and `x0` is
         projected, with a warning where it was outside.  For "hybrid-tr", "lsr1-tr" and "lsr1-arc",
-        without `comm`; other methods refuse them.
+        in the l2 norm (the default "shape" of "lsr1-arc" gives way) and without `comm`; other
+        methods refuse them.
     constraints : optional
         Refused where there are any.
     tol : float, optional
