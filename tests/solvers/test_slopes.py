@@ -64,7 +64,7 @@ def test_a_factor_of_two_ends_the_run():
     assert len(ended) > len(starts) // 2
     for result in ended:
         assert result.message == Status.WRONG_GRADIENT.message
-        assert HOPELESS <= result.nit < 3 * HOPELESS
+        assert HOPELESS <= result.nit < 2 * HOPELESS
 
 
 @pytest.mark.parametrize("method", ["hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr"])
