@@ -1,12 +1,16 @@
 """Milliseconds of an iteration on a GPU, beside the bandwidth of the card and the two-pass floor.
 
-    python -m benchmarks.gpu [--libraries cupy torch] [--sizes 100000 ... 100000000] [--memory 10]
+    python -m benchmarks.gpu [--libraries cupy torch] [--dtypes float32 float64]
+                             [--sizes 100000 ... 100000000] [--memory 10] [--vectors host]
 
 Every method runs on arrays of each library in float32 and float64.  Timed is what the solver does
 between the end of one evaluation and the beginning of the next, with the device synchronised at
 both; the objective's own time is left out.  The floor is two passes over the 2m stored rows and
 over what else an iteration must touch, 4m + 6 vectors, at the bandwidth of a plain copy.  Newton's
 method stores no rows and makes up to ten products, by differences of gradients: it has no floor.
+
+Short vectors are carried to the host with each evaluation, which counts as time between two of
+them; ``--vectors`` keeps all of them on the device or carries all of them, to see where that pays.
 
 At the smallest size the iterates are compared with those of NumPy.  TF32 is off, and before
 anything is timed a long inner product is checked to be accumulated in float64.
@@ -28,10 +32,12 @@ from typing import Any
 import numpy as np
 
 import qnsolve
+import qnsolve.arrays.border
 import qnsolve.arrays.device
 from qnsolve.arrays import space_of, to_host
 
 METHODS = ("hybrid-tr", "lsr1-tr", "lsr1-arc", "lsr1-ls", "newton-tr")
+DTYPES = ("float32", "float64")
 SIZES = (10**5, 10**6, 10**7, 10**8)
 CHECKED_ITERATIONS = 5
 """Iterations after which device and NumPy are compared; later ones magnify rounding."""
@@ -215,9 +221,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--libraries", nargs="+", default=["cupy", "torch"])
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES)
     parser.add_argument("--memory", type=int, default=10)
+    parser.add_argument("--vectors", default="default", choices=("default", "device", "host"))
     parser.add_argument("--copy-bytes", type=int, default=COPY_BYTES)
     chosen = parser.parse_args(arguments)
+    carried = {"device": -1, "host": max(chosen.sizes)}
+    qnsolve.arrays.border.CARRIED = carried.get(chosen.vectors, qnsolve.arrays.border.CARRIED)
     measured = 0
     for name in chosen.libraries:
         library = open_library(name)
@@ -234,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("| method | dtype | n | ms | floor ms | ratio | crossings | bytes | vs NumPy |")
         print("|---|---|---|---|---|---|---|---|---|")
         for method in chosen.methods:
-            for dtype in ("float32", "float64"):
+            for dtype in chosen.dtypes:
                 for n in chosen.sizes:
                     print(row(library, method, dtype, n, chosen, bandwidth), flush=True)
                     measured += 1

@@ -152,6 +152,8 @@ class Hessian(Stateful):
         n, space = self._objective.n, self._objective.space
         sparse = scipy.sparse.issparse(matrix) or isinstance(matrix, LinearOperator)
         if not (space.on_host and sparse):
+            if self._objective.border.crossed:
+                matrix = self._objective.border.inside(matrix, "the Hessian")
             matrix = array_like(real_array(matrix, "the Hessian"), space, "the Hessian")
             matrix = space.xp.astype(matrix, space.dtype)  # a copy: it is kept
         if tuple(matrix.shape) != (n, n):

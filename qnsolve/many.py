@@ -208,7 +208,7 @@ class Batch:
         given = self._fun(X, *numbers)
         if not (isinstance(given, tuple | list) and len(given) == 2):
             raise TypeError(f"fun must return the pair (F, G), got {describe(given)}")
-        F, G = map(self.border.inside, given)
+        F, G = self.border.inside(given[0]), self.border.inside(given[1], "G")
         F, G = real_array(F, "F"), array_like(real_array(G, "G"), self.space, "G", "as X0 is")
         r = len(running)
         if tuple(F.shape) not in ((r,), (r, 1)):

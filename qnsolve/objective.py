@@ -305,8 +305,10 @@ class Objective(Stateful):
         if type(x) is np.ndarray:
             x = x.copy() if self._is_flat else x.copy().reshape(self.shape)
             return self.border.given_away(x) if self.border.crossed else x
-        # astype is the one function of the standard that always copies and keeps the device.
-        return self.space.xp.reshape(self.space.xp.astype(x, self.space.dtype), self.shape)
+        # astype is the one function of the standard that copies and keeps the device.  JAX has to
+        # be asked for the copy: without it x is lost where fun donates its argument.
+        copy = self.space.xp.astype(x, self.space.dtype, copy=True)
+        return self.space.xp.reshape(copy, self.shape)
 
     def _evaluate_for_g(self, x: Array) -> tuple[float, Any]:
         """Return f where g is made of it, and what comes with g; no number is read in vain."""
@@ -362,7 +364,7 @@ class Objective(Stateful):
     def flat(self, g: Any, name: str) -> Array:
         """Return what a user's callable gave for `name`, a vector like x, as a flat vector."""
         if self.border.crossed:
-            g = self.border.inside(g)
+            g = self.border.inside(g, name)
         if type(g) is np.ndarray and self._on_host and (g.dtype, g.shape) == self._like_x:
             return g.flatten()  # always a copy; what follows would find nothing to object to
         if not self._warned and self.space.on_host and is_narrow_jax(g, self.space):
@@ -378,7 +380,7 @@ class Objective(Stateful):
             )
         self._precision = max(self._precision, precision_of(g))
         xp = self.space.xp
-        return xp.reshape(xp.astype(g, self.space.dtype), (-1,))
+        return xp.reshape(xp.astype(g, self.space.dtype, copy=True), (-1,))
 
     def _of_differences(self, differences: Differences, x: np.ndarray, f: float) -> np.ndarray:
         if not math.isfinite(f):

@@ -102,6 +102,15 @@ def _torch_cuda() -> Backend:
     return Backend(backend.namespace, torch.device("cuda", 0))
 
 
+def _jax_gpu() -> Backend:
+    backend = _jax()
+    import jax
+
+    if jax.default_backend() != "gpu":
+        pytest.skip("no GPU")
+    return backend
+
+
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "numpy": _numpy,
     "strict": _strict,
@@ -110,11 +119,25 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "jax": _jax,
     "cupy": _cupy,
     "torch-cuda": _torch_cuda,
+    "jax-gpu": _jax_gpu,
 }
 """Each entry builds a backend, or skips the test where the library or device is missing."""
 
+ON_GPU = ("cupy", "torch-cuda", "jax-gpu")
+FAR = ("strict", "strict-device1", *ON_GPU)
+CARRIED = " carried"
+HOMES = [*BACKENDS, *(name + CARRIED for name in FAR[1:])]
+"""Short vectors are carried to the host; those of the `FAR` only in the rows that say so."""
 
-@pytest.fixture(params=list(BACKENDS))
-def xp(request: pytest.FixtureRequest) -> Backend:
+
+def home(name: str, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Return the backend of a row of `HOMES`."""
+    if name in FAR:
+        monkeypatch.setattr("qnsolve.arrays.border.CARRIED", -1)
+    return BACKENDS[name.removesuffix(CARRIED)]()
+
+
+@pytest.fixture(params=HOMES)
+def xp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     """The array libraries in turn: ``xp.namespace``, ``xp.device``, ``xp.asarray(values)``."""
-    return BACKENDS[request.param]()
+    return home(request.param, monkeypatch)

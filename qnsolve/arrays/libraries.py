@@ -84,41 +84,57 @@ def with_row(block: Array, index: int, row: Array) -> Array:
     return array_api_extra.at(block)[index, :].set(row)
 
 
-def as_numpy(a: Any) -> Any:
+def as_numpy(a: Any, carry: bool = False) -> Any:
     """Return a tensor or JAX array as a NumPy array, on the CPU without a copy; all else as it is.
 
-    So is a tensor of another device: to copy it would be a transfer that nobody asked for.
+    So are arrays of a GPU and of other libraries, unless they may be carried: nobody wants a
+    transfer that is hidden.
     """
-    if array_api_compat.is_torch_array(a) and a.device.type == "cpu":
+    if array_api_compat.is_torch_array(a) and (carry or a.device.type == "cpu"):
         # Conjugates and negatives may be marks on a tensor that shares the memory of another.
         a = a.detach().resolve_conj().resolve_neg()
-        return (a.float() if _is_brief(a) else a).numpy()
+        return (a.float() if _is_brief(a) else a).cpu().numpy()
     if is_jax(a):
         return np.asarray(a.astype("float32") if _is_brief(a) else a)
+    if carry and is_array(a) and not isinstance(a, np.ndarray) and not _is_sharded(a):
+        return np.asarray(array_api_compat.to_device(a, _host_device(a)))
     return a
 
 
-def from_numpy_like(like: Array) -> Callable[[np.ndarray], Array] | None:
-    """Return what makes a NumPy array one like `like` in the same memory, None where none can."""
+def from_numpy_like(like: Array, carry: bool = False) -> Callable[[np.ndarray], Array] | None:
+    """Return what makes a NumPy array one like `like`, None where none can.
+
+    It is in the same memory, or, where arrays may be carried, a copy on the device of `like`.
+    """
     # The dtypes, by the ends of their names, that NumPy has too.
-    if not str(like.dtype).endswith(("float32", "float64")):
+    if not str(like.dtype).endswith(("float32", "float64")) or isinstance(like, np.ndarray):
         return None
-    if array_api_compat.is_torch_array(like) and str(like.device) == "cpu":
+    if array_api_compat.is_torch_array(like):
         import torch
 
         # Of other tensors nobody knows what their class adds.
-        plain = type(like) in (torch.Tensor, torch.nn.Parameter) and like.layout == torch.strided
-        return torch.from_numpy if plain else None
-    if is_jax(like) and not _is_traced(like):
-        import jax
-
-        if [device.platform for device in like.devices()] != ["cpu"]:
+        if type(like) not in (torch.Tensor, torch.nn.Parameter) or like.layout != torch.strided:
             return None
-        # An array that is bound to no device goes where new ones go, and may meet any other.
-        if not getattr(like, "committed", True) and like.devices() == jax.numpy.zeros(()).devices():
-            return jax.numpy.asarray
-        return partial(jax.device_put, device=like.sharding)
-    return None
+        if str(like.device) == "cpu":
+            return torch.from_numpy
+    if is_jax(like):
+        return None if _is_traced(like) else _to_jax(like, carry)
+    if not carry or _is_sharded(like):
+        return None
+    return partial(namespace_of(like).asarray, **placement(device_of(like)))
+
+
+def _to_jax(like: Array, carry: bool) -> Callable[[np.ndarray], Array] | None:
+    import jax
+
+    # Of arrays over several devices the parts stay where they are.
+    platform, *others = (device.platform for device in like.devices())
+    if others or not (carry or platform == "cpu"):
+        return None
+    # An array that is bound to no device goes where new ones go, and may meet any other.
+    if not getattr(like, "committed", True) and like.devices() == jax.numpy.zeros(()).devices():
+        return jax.numpy.asarray
+    return partial(jax.device_put, device=like.sharding)
 
 
 def precision_of(a: Any) -> float:

@@ -94,7 +94,7 @@ def start_point(x0: Any, name: str = "x0", *, comm: Comm | None = None) -> Array
         warnings.warn(f"{NARROW_JAX}: {name} becomes float32", RuntimeWarning, stacklevel=2)
         dtype = xp.float32
     require_digits(xp, dtype, name)
-    x0 = xp.astype(x0, dtype)
+    x0 = xp.astype(x0, dtype, copy=True)  # without it JAX would not
     require_finite(x0, name)
     return x0
 

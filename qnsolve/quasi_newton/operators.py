@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from qnsolve.arrays import Array, VectorSpace, to_host
 from qnsolve.arrays.libraries import as_numpy, from_numpy_like, is_array, namespace_of
+from qnsolve.arrays.user import describe
 from qnsolve.norms import DiagonalNorm
 from qnsolve.quasi_newton.base import CompactMatrix, dense_of
 from qnsolve.quasi_newton.scaled import ScaledMatrix
@@ -164,11 +165,12 @@ class MatrixOperator(LinearOperator):
             return xp.stack([self._foreign(v[:, j]) for j in range(v.shape[1])], axis=1)
         if not self._space.on_host:
             return self._apply(self._space.checked(v, "the vector"))
-        host, export = as_numpy(v), from_numpy_like(v)
+        # The product goes where the vector lies.
+        host, export = as_numpy(v, carry=True), from_numpy_like(v, carry=True)
         if not isinstance(host, np.ndarray) or export is None:
             raise TypeError(
-                "the matrix is multiplied with vectors of NumPy, or of PyTorch or JAX in the "
-                f"memory of the host, got {type(v).__name__}"
+                "the matrix is multiplied with vectors of float32 or float64 on one device, got "
+                f"{describe(v)}"
             )
         return export(super().matvec(host))
 

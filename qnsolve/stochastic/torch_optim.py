@@ -121,7 +121,8 @@ class QuasiNewton(torch.optim.Optimizer):
             raise ValueError(
                 f"the parameters must be float32 or float64, got {self._params[0].dtype}"
             )
-        self._border = Border(self._params[0].detach().reshape(-1))
+        like, size = self._params[0].detach(), sum(p.numel() for p in self._params)
+        self._border = Border(like.reshape(-1), size)
         self._in_numpy = isinstance(self._border.inside(self._vector()), np.ndarray)
         self._solver = make_solver(method, **options_inside(options, self._border))
         if isinstance(self._solver.options, NewtonStepOptions):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qnsolve.arrays.border import REMEMBERED, Border
+from qnsolve.arrays.border import CARRIED, REMEMBERED, Border
+from tests.conftest import BACKENDS, FAR
 
 
 def test_arrays_of_the_host_share_their_memory():
@@ -37,6 +38,15 @@ def test_jax_and_back():
     assert isinstance(x, np.ndarray) and x.dtype == np.float32
     assert isinstance(border.outside(x), jax.Array)
     assert (border.outside(x) == x).all()
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_long_vectors_stay_on_their_device(name):
+    xp = BACKENDS[name]()
+    short, long = xp.asarray(np.ones(CARRIED)), xp.asarray(np.ones(CARRIED + 1))
+    assert Border(short).crossed and isinstance(Border(short).inside(short), np.ndarray)
+    assert not Border(long).crossed and Border(long).outside(long) is long
+    assert not Border(short, size=CARRIED + 1).crossed
 
 
 def test_other_arrays_stay_what_they_are():

@@ -8,13 +8,14 @@ import pytest
 from qnsolve.arrays.libraries import (
     as_numpy,
     detached,
+    device_of,
     from_numpy_like,
     library_of,
     take,
     to_host,
     to_number,
 )
-from tests.conftest import BACKENDS
+from tests.conftest import BACKENDS, FAR
 
 
 def test_names():
@@ -51,7 +52,7 @@ def test_samples(xp):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_shared_with_numpy(name, dtype):
     like = BACKENDS[name]().asarray(np.ones(3), dtype)
-    export = from_numpy_like(like)
+    export = from_numpy_like(like, carry=True)  # JAX may be on a GPU
     x = np.arange(3, dtype=dtype)
     assert type(export(x)) is type(like)
     assert export(x).dtype == like.dtype
@@ -59,6 +60,20 @@ def test_shared_with_numpy(name, dtype):
     assert as_numpy(like).dtype == x.dtype
     if name == "torch":
         assert np.shares_memory(as_numpy(export(x)), x)
+
+
+@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_carried_to_numpy_and_back(name, dtype):
+    like = BACKENDS[name]().asarray(np.ones(3), dtype)
+    export = from_numpy_like(like, carry=True)
+    x = np.arange(3, dtype=dtype)
+    there = export(x)
+    assert (type(there), there.dtype, device_of(there)) == (type(like), like.dtype, device_of(like))
+    back = as_numpy(there, carry=True)
+    assert type(back) is np.ndarray and back.dtype == x.dtype
+    np.testing.assert_array_equal(back, x)
+    assert from_numpy_like(like) is None
 
 
 def test_not_shared_with_numpy():

@@ -92,7 +92,10 @@ def test_arrays_are_the_users():
         assert (a.dtype, a.shape, a.devices()) == (x0.dtype, x0.shape, x0.devices())
 
 
-def test_a_function_may_be_given_the_memory_of_x():
+@pytest.mark.parametrize("carried", [10**4, -1])
+def test_a_function_may_be_given_the_memory_of_x(monkeypatch, carried):
+    """On a GPU the memory is taken indeed, on a CPU only by some versions."""
+    monkeypatch.setattr("qnsolve.arrays.border.CARRIED", carried)
     fun = jax.jit(lambda x: (jnp.sum(jnp.cosh(x)), jnp.sinh(x)), donate_argnums=0)
     assert qnsolve.minimize(fun, jnp.ones(6), jac=True).success
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import BACKENDS, Backend
+from tests.conftest import HOMES, Backend, home
 
 
-@pytest.fixture(params=[name for name in BACKENDS if name != "strict"])
-def xp(request: pytest.FixtureRequest) -> Backend:
+@pytest.fixture(params=[name for name in HOMES if name != "strict"])
+def xp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
     """As for all tests, without the strict library on its default device."""
-    return BACKENDS[request.param]()
+    return home(request.param, monkeypatch)
