@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -58,8 +60,12 @@ class Training:
         size = batch // 2 if options.get("overlap", True) else batch
         batches = MiniBatches(*problem.train, batch_size=size, seed=seed)
         first_steps = [0]
+        steps = skipped = 0
 
         def measure(progress: Progress) -> None:
+            nonlocal steps, skipped
+            steps += progress.info.finite
+            skipped += progress.info.finite and not progress.info.stored
             if len(first_steps) == progress.epoch:
                 first_steps.append(progress.step - 1)
             if not meter.due(progress.passes):
@@ -68,7 +74,10 @@ class Training:
             # Batches may grow, so what they have seen of the epoch is counted in samples.
             done = (progress.step - first_steps[-1]) * loss.samples / batches.samples
             backprops = progress.passes - loss.multiplied / batches.samples
-            if meter.over(progress.epoch + min(1.0, done), progress.passes, backprops, loss.module):
+            epoch, share = progress.epoch + min(1.0, done), math.nan
+            if self.method != "newton-tr":
+                share = 100.0 * skipped / max(1, steps)
+            if meter.over(epoch, progress.passes, backprops, loss.module, share):
                 raise StopIteration
 
         meter.clock.go_on()
@@ -120,7 +129,8 @@ class FirstOrder:
         """Train until the meter says stop."""
         module = seeded(problem.build, seed)
         params = list(module.parameters())
-        optimizer = self.build(params, lr=value)
+        given = {} if value is None else {self.tuned: value}
+        optimizer = self.build(params, **given)
         batches = MiniBatches(*problem.train, batch_size=self.batch_of(batch), seed=seed)
         step = 0
         meter.clock.go_on()
@@ -128,7 +138,7 @@ class FirstOrder:
             for k in range(len(batches)):
                 part = batches.part(step // len(batches), k)
                 if self.forget and step and step % self.forget == 0:
-                    optimizer = self.build(params, lr=value)
+                    optimizer = self.build(params, **given)
                 optimizer.step(lambda part=part: _closure(problem, module, params, part))
                 step += 1
                 done = step / len(batches)
@@ -141,7 +151,7 @@ def _closure(problem: Problem, module: nn.Module, params: list[Tensor], part: tu
     module.zero_grad()
     X, target = part
     size = problem.chunk or len(X)
-    total = torch.zeros(())
+    total = params[0].new_zeros(())
     with torch.enable_grad():
         for first in range(0, len(X), size):
             piece = target[first : first + size]
@@ -160,7 +170,7 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Callable[..., torch.op
     return lambda params, lr: torch.optim.SGD(params, lr=lr, momentum=momentum, nesterov=nesterov)
 
 
-def forgetful_lbfgs(params: list[Tensor], lr: float) -> torch.optim.LBFGS:
+def lbfgs(params: list[Tensor], lr: float) -> torch.optim.LBFGS:
     """One step of L-BFGS a batch, five pairs."""
     return torch.optim.LBFGS(params, lr=lr, max_iter=1, history_size=5)
 
@@ -179,7 +189,38 @@ def baselines() -> list[FirstOrder]:
         FirstOrder("RMSprop", optim.RMSprop, (3e-4, 1e-3, 3e-3)),
         FirstOrder("Adagrad", optim.Adagrad, (3e-3, 1e-2, 3e-2)),
         FirstOrder("AdaDelta", optim.Adadelta, (1.0, 3.0, 10.0)),
-        FirstOrder("L-BFGS, forgetting", forgetful_lbfgs, (3e-2, 1e-1, 3e-1), forget=5),
+        *both_lbfgs(),
+    ]
+
+
+def both_lbfgs() -> list[FirstOrder]:
+    """Return L-BFGS with and without forgetting its pairs every five steps."""
+    rates = (3e-2, 1e-1, 3e-1)
+    return [
+        FirstOrder("L-BFGS, forgetting", lbfgs, rates, forget=5),
+        FirstOrder("L-BFGS", lbfgs, rates),
+    ]
+
+
+def as_printed(batch: int, lr: float) -> list[Contender]:
+    """Return the contenders of figures 1 and 2 of L-SR1, with its batch and rate of first order.
+
+    The paper gives L-BFGS no rate, so that one is tuned.  Ours and Adam, in its own defaults, are
+    beside them.
+    """
+    optim = torch.optim
+
+    def fixed(name: str, build: Callable[..., torch.optim.Optimizer], **given: float) -> FirstOrder:
+        return FirstOrder(f"{name}, batch {batch}", partial(build, **given), (), lambda _: batch)
+
+    return [
+        *second_order()[:3],
+        *both_lbfgs(),
+        fixed("NAG", sgd(0.9, nesterov=True), lr=lr),
+        fixed("SGD, momentum", sgd(0.9), lr=lr),
+        fixed("SGD", sgd(), lr=lr),
+        fixed("AdaDelta", optim.Adadelta),
+        fixed("Adam", optim.Adam),
     ]
 
 

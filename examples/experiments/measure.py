@@ -6,10 +6,11 @@ import csv
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from problems import Problem
 from torch import nn
 
@@ -28,7 +29,9 @@ class Row:
     """One measurement.
 
     A product with a Hessian counts as two gradients in `passes` and as one in `backprops`, the unit
-    of the adaptive norms paper.  Seconds are of processor time, measurements not included.
+    of the adaptive norms paper.  Seconds are of processor time, on a GPU of the clock,
+    measurements not included.  `skipped` is the share of pairs so far that the matrix did not take,
+    in percent; NaN for a method without pairs.
     """
 
     problem: str
@@ -42,21 +45,28 @@ class Row:
     seconds: float
     train_loss: float
     score: float
+    skipped: float = math.nan
 
 
-@dataclass
 class Clock:
-    """Processor time of the run, without that of the measurements."""
+    """Time of the run, without that of the measurements: the processor's, or a GPU's."""
 
-    spent: float = 0.0
-    since: float = field(default_factory=time.process_time)
+    def __init__(self, on_gpu: bool) -> None:
+        self._on_gpu = on_gpu
+        self.spent, self._since = 0.0, self._now()
+
+    def _now(self) -> float:
+        if not self._on_gpu:
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
     def pause(self) -> float:
-        self.spent += time.process_time() - self.since
+        self.spent += self._now() - self._since
         return self.spent
 
     def go_on(self) -> None:
-        self.since = time.process_time()
+        self._since = self._now()
 
 
 class Meter:
@@ -73,6 +83,8 @@ class Meter:
         Passes between two measurements.
     target : float or None
         The run is over when the score is at most this.
+    epochs : float
+        Budget in passes of new samples.
     """
 
     def __init__(
@@ -82,27 +94,37 @@ class Meter:
         passes: float,
         interval: float,
         target: float | None = None,
+        epochs: float = math.inf,
     ) -> None:
         self._problem, self._labels = problem, labels
         self._passes, self._interval, self._target = passes, interval, target
+        self._epochs = epochs
         self._next = interval
         self.rows: list[Row] = []
-        self.clock = Clock()
+        self.clock = Clock(problem.on_gpu)
 
     def due(self, passes: float) -> bool:
         """Return whether it is time for a measurement."""
         return passes >= min(self._next, self._passes)
 
-    def over(self, epoch: float, passes: float, backprops: float, module: nn.Module) -> bool:
+    def over(
+        self,
+        epoch: float,
+        passes: float,
+        backprops: float,
+        module: nn.Module,
+        skipped: float = math.nan,
+    ) -> bool:
         """Measure; return whether the budget is spent, the target met or the run lost."""
         seconds = self.clock.pause()
         loss, score = self._problem.measure(module)
-        numbers = (epoch, passes, backprops, seconds, loss, score)
+        numbers = (epoch, passes, backprops, seconds, loss, score, skipped)
         self.rows.append(Row(self._problem.name, *self._labels.values(), *numbers))
         self._next = self._interval * (math.floor(passes / self._interval) + 1)
         self.clock.go_on()
         met = self._target is not None and score <= self._target
-        return met or not math.isfinite(loss) or passes >= self._passes
+        spent = passes >= self._passes or epoch >= self._epochs
+        return met or spent or not math.isfinite(loss)
 
 
 def one_run(

@@ -40,6 +40,21 @@ class Problem:
     decay: float = 1e-4
     chunk: int | None = None
 
+    @property
+    def on_gpu(self) -> bool:
+        return self.train[0].is_cuda
+
+    def to(self, device: str) -> Problem:
+        """Return the problem with its module and its data on a device."""
+
+        def build() -> nn.Module:
+            return self.build().to(device)
+
+        def there(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            return part[0].to(device), part[1].to(device)
+
+        return replace(self, build=build, train=there(self.train), test=there(self.test))
+
     def measure(self, module: nn.Module) -> tuple[float, float]:
         """Return the loss on training samples and the score on the test part."""
         with torch.no_grad():
@@ -121,10 +136,21 @@ def lenet(source: Source) -> Problem:
 
 
 def lenet_bn(source: Source) -> Problem:
-    def build(shape: tuple[int, ...]) -> nn.Module:
-        return nets.lenet(shape, batch_norm=True)
+    return classification("LeNet-5 with batch norm", _normed(nets.lenet), source.images())
 
-    return classification("LeNet-5 with batch norm", build, source.images(), chunk=500)
+
+def lenet_cifar(source: Source) -> Problem:
+    return classification("LeNet for CIFAR", nets.lenet_cifar, source.images(), decay=1e-3)
+
+
+def lenet_cifar_bn(source: Source) -> Problem:
+    build = _normed(nets.lenet_cifar)
+    name = "LeNet for CIFAR with batch norm"
+    return classification(name, build, source.images(), decay=1e-3)
+
+
+def _normed(build: Callable) -> Callable:
+    return lambda shape: build(shape, batch_norm=True)
 
 
 def resnet(source: Source) -> Problem:
@@ -178,6 +204,8 @@ PROBLEMS: dict[str, Callable[[Source], Problem]] = {
     "autoencoder-fit": lambda source: fitted(autoencoder(source)),
     "lenet": lenet,
     "lenet-bn": lenet_bn,
+    "lenet-cifar": lenet_cifar,
+    "lenet-cifar-bn": lenet_cifar_bn,
     "resnet": resnet,
     "iris": iris,
     "characters": characters,

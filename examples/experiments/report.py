@@ -84,14 +84,16 @@ def markdown(runs: list[list[Row]], targets: dict[str, Iterable[float]]) -> str:
     for (problem, batch), panel in panels(runs).items():
         scores = list(targets[problem])
         lines += [f"{problem}, batch {batch:,}: epochs / passes / seconds to a score", ""]
-        lines += [f"| | {' | '.join(f'{s:g}' for s in scores)} | passes | train loss | score |"]
-        lines += ["|---" * (len(scores) + 4) + "|"]
+        columns = [*(f"{score:g}" for score in scores), "passes", "train loss", "score"]
+        lines += [f"| | {' | '.join(columns)} | pairs skipped % |"]
+        lines += ["|---" * (len(columns) + 2) + "|"]
         for group in panel.values():
             cells = [cell(reached(group, score)) for score in scores]
             ends = [
                 f"{statistics.median(at_the_end(group, name)):.4g}"
-                for name in ("passes", "train_loss", "score")
+                for name in ("passes", "train_loss", "score", "skipped")
             ]
+            ends[-1] = ends[-1].replace("nan", "")
             lines += [f"| {' | '.join([label(group[0]), *cells, *ends])} |"]
         lines += [""]
     return "\n".join(lines)

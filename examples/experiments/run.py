@@ -10,7 +10,8 @@ and Fashion-MNIST from Debian's package dataset-fashion-mnist or from --folder.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +32,24 @@ DATA = {
 
 @dataclass(frozen=True)
 class Size:
-    """How many samples, how many passes at each batch size, how many repeats."""
+    """How many samples, how many passes at each batch size, how many repeats.
+
+    With `by_epochs` the budgets are passes of new samples, as in the papers, and a method that
+    looks at a batch twice makes two passes in each.
+    """
 
     train: int | None
     passes: dict[int, float]
     seeds: int
     test: int | None = None
+    by_epochs: bool = False
+
+    def budget(self, batch: int) -> dict[str, float]:
+        """Return the arguments of a Meter."""
+        passes = self.passes[batch]
+        if not self.by_epochs:
+            return {"passes": passes, "interval": passes / MEASUREMENTS}
+        return {"passes": math.inf, "interval": passes / MEASUREMENTS, "epochs": passes}
 
 
 @dataclass(frozen=True)
@@ -71,14 +84,31 @@ def named(name: str, word: str) -> bool:
 
 
 MLP = (20.0, 17.0, 15.0, 14.0, 13.0, 12.5, 12.0)
+LENET = (15.0, 12.0, 11.0, 10.0, 9.5, 9.0)
 
 EXPERIMENTS = {
     "lenet": Experiment(
-        "LeNet-5 with and without batch norm (L-SR1, figures 1 and 2)",
-        everybody,
-        {"lenet": (30.0, 25.0, 20.0, 18.0, 17.0), "lenet-bn": (20.0, 17.0, 15.0, 14.0, 13.0)},
-        Size(400, {200: 2}, 1, test=500),
-        Size(10000, {5000: 12}, 3, test=5000),
+        "LeNet-5 with and without batch norm (L-SR1, figure 1)",
+        lambda: contenders.as_printed(batch=20, lr=0.003),
+        {"lenet": LENET, "lenet-bn": LENET},
+        Size(400, {200: 1}, 1, test=500),
+        Size(None, {400: 20}, 3, by_epochs=True),
+        paper_data="mnist",
+    ),
+    "lenet-cifar": Experiment(
+        "A LeNet for CIFAR with and without batch norm (L-SR1, figure 2)",
+        lambda: contenders.as_printed(batch=96, lr=0.01),
+        {"lenet-cifar": LENET, "lenet-cifar-bn": LENET},
+        Size(400, {200: 1}, 1, test=500),
+        Size(None, {400: 20}, 3, by_epochs=True),
+        paper_data="cifar10",
+    ),
+    "table-1": Experiment(
+        "LeNet-5 with batch norm by batch size (L-SR1, Table 1 and figure 3)",
+        chosen("hybrid-tr", "L-SR1 TR", "sL-SR1-TR", "Adam", "NAG"),
+        {"lenet-bn": LENET},
+        Size(400, {200: 1}, 1, test=500),
+        Size(None, {500: 50, 1000: 50, 10000: 200}, 3, by_epochs=True),
         paper_data="mnist",
     ),
     "batch-size": Experiment(
@@ -155,26 +185,30 @@ EXPERIMENTS = {
 
 
 def measure(
-    experiment: Experiment, problem: Problem, targets: tuple, size: Size, out: Path
+    experiment: Experiment,
+    problem: Problem,
+    targets: tuple,
+    size: Size,
+    wanted: Iterable[int],
+    out: Path,
 ) -> None:
     """Run every contender at every batch size on every seed, but for what is in `out` already."""
     target = targets[len(targets) // 2]
-    for batch, passes in size.passes.items():
+    for batch in size.passes:
         for contender in experiment.contenders():
             key = (problem.name, batch, contender.name)
             done = [run for run in read_runs(out / "curves.csv") if of(run[0]) == key]
-            seeds = set(range(1, size.seeds + 1)) - {run[0].seed for run in done}
+            seeds = set(wanted) - {run[0].seed for run in done}
             if not seeds:
                 continue
             if done and contender.grid:
                 value = float(done[0][0].setting.split()[-1])
             else:
-                value, tried = tuned_value(contender, problem, batch, passes, target)
+                value, tried = tuned_value(contender, problem, batch, size.passes[batch], target)
                 for rows in tried:
                     append_csv(out / "grid.csv", rows)
-            budget = {"passes": passes, "interval": passes / MEASUREMENTS}
             for seed in sorted(seeds):
-                rows = one_run(contender, problem, value, batch, seed, budget)
+                rows = one_run(contender, problem, value, batch, seed, size.budget(batch))
                 append_csv(out / "curves.csv", rows)
                 last = rows[-1]
                 print(
@@ -223,6 +257,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes, in place of the size's")
     parser.add_argument("--passes", type=float, help="budget, in place of the size's")
     parser.add_argument("--seeds", type=int, help="repeats, in place of the size's")
+    parser.add_argument("--seed", type=int, nargs="+", help="these of the repeats")
+    parser.add_argument("--device", default="cpu", help="where the networks are: cpu, cuda")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="contenders; NAME* for beginnings"
     )
@@ -237,7 +273,8 @@ def main(arguments: list[str] | None = None) -> None:
     }
     if given.passes:
         passes = dict.fromkeys(passes, given.passes)
-    size = Size(given.samples or size.train, passes, given.seeds or size.seeds, size.test)
+    size = replace(size, train=given.samples or size.train, passes=passes)
+    wanted = given.seed or range(1, (given.seeds or size.seeds) + 1)
     whole = experiment
     if given.only:
         experiment = replace(
@@ -248,7 +285,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     source = Source(given.data, given.folder, size.train, size.test)
     problems = {
-        name: PROBLEMS[name](source)
+        name: PROBLEMS[name](source).to(given.device)
         for name in experiment.targets
         if not given.problem or name in given.problem
     }
@@ -258,7 +295,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = given.experiment + ("-quick" if given.quick else "")
     out = given.out or Path(__file__).parent / "results" / folder
     for name, problem in problems.items():
-        measure(experiment, problem, experiment.targets[name], size, out)
+        measure(experiment, problem, experiment.targets[name], size, wanted, out)
     write(whole, title, problems, out)
 
 

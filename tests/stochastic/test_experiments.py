@@ -100,7 +100,8 @@ def test_networks_have_the_sizes_of_the_papers(data):
     sizes = {
         "mlp": 101_770,
         "autoencoder": 161_000,
-        "lenet": 61_706,
+        "lenet": 431_080,
+        "lenet_cifar": 145_578,
         "iris_net": 2_953,
         "resnet20": 269_722,
     }
@@ -137,7 +138,9 @@ def flowers(data):
 
 
 TINY = {
-    "lenet": ["--only", "hybrid-tr", "L-SR1 TR"],
+    "lenet": ["--only", "hybrid-tr", "L-SR1 TR", "AdaDelta*"],
+    "lenet-cifar": ["--problem", "lenet-cifar-bn", "--only", "L-SR1 line*", "L-BFGS"],
+    "table-1": ["--only", "L-SR1 TR", "NAG"],
     "batch-size": ["--only", "L-SR1 TR", "Adam"],
     "resnet": ["--only", "hybrid-tr", "sL-SR1-TR"],
     "sweep": ["--only", "L-SR1 TR: memory*"],
@@ -231,7 +234,7 @@ class Bowl:
 class Told:
     """A problem whose measurements are told."""
 
-    name = "told"
+    name, on_gpu = "told", False
 
     def measure(self, module):
         return self.now
