@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import qnsolve
-from qnsolve.objective import Objective
 from tests.robustness.cases import METHODS, X0, minimize, to_numpy, wells
 
 pytestmark = pytest.mark.parametrize("method", METHODS)
@@ -144,11 +143,11 @@ def test_gradient_of_the_other_precision(method, dtype, xp):
 
 def test_gradient_of_another_library_or_device_is_refused(method, xp):
     strict = pytest.importorskip("array_api_strict")
-    foreign, words = strict.ones(4, device=strict.Device("device1")), "device1"
+    # NumPy is given whatever can become NumPy, which this array refuses.
+    foreign = strict.ones(4, device=strict.Device("device1"))
+    words = "device1|the gradient must be an array of"
     if xp.namespace is strict:
-        foreign, words = np.ones(4), "must be an array of array_api_strict"
-    elif not Objective(lambda x: 0.0, xp.asarray(X0), jac=True).space.on_host:
-        words = "the gradient must be an array of"
+        foreign = np.ones(4)
     with pytest.raises((TypeError, ValueError, RuntimeError), match=words):
         minimize(method, lambda x: (1.0, foreign), xp.asarray(X0))
 
