@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,23 @@ from qnsolve.methods import METHODS
 from qnsolve.problems import PROBLEMS, Classifier, Problem, get_problem
 
 GET_PLOT = "pip install 'qnsolve[plot]'"
+VERSION = f"qnsolve {__version__} (compiled model: {BUILD})"
+
+
+class Formatter(argparse.HelpFormatter):
+    """Breaks lines at spaces only: names have hyphens."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return textwrap.fill(
+            " ".join(text.split()),
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
 
 
 def show(args: argparse.Namespace) -> int:
@@ -120,10 +138,11 @@ def _at_least(low: float, kind: type) -> Callable[[str], Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="qnsolve",
+        formatter_class=Formatter,
         description="Limited-memory quasi-Newton minimisation that uses negative curvature.",
         epilog="Without a command the demo runs.",
     )
-    parser.add_argument("--version", action="version", version=f"qnsolve {__version__}")
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", metavar="{demo,solve}")
 
     demo_parser = commands.add_parser(
@@ -155,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     solve_parser = commands.add_parser(
         "solve",
         help="run one method on one test problem",
+        formatter_class=Formatter,
         description=f"Problems: {', '.join(PROBLEMS)}.",
         epilog="The exit code is 0 where the gradient tolerance was met, 1 where not, 2 for wrong "
         "usage.",

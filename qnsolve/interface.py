@@ -14,6 +14,12 @@ from qnsolve.methods import METHODS
 
 DEFAULT_METHOD = "hybrid-tr"
 
+OF_SCIPY = (
+    *("nelder-mead", "powell", "cg", "bfgs", "newton-cg", "l-bfgs-b", "lbfgs", "tnc", "cobyla"),
+    *("cobyqa", "slsqp", "trust-constr", "dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
+)
+"""Methods that users know from elsewhere, to say where they are."""
+
 
 def minimize(
     fun: Callable[..., Any],
@@ -173,5 +179,7 @@ def name_of_method(method: str | None) -> str:
     if method.lower() not in METHODS:
         near = difflib.get_close_matches(method.lower(), METHODS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
+        if method.lower() in OF_SCIPY:
+            hint = f"scipy.optimize.minimize has it, {DEFAULT_METHOD!r} takes its place here. "
         raise ValueError(f"unknown method {method!r}; {hint}The methods are {', '.join(METHODS)}")
     return method.lower()

@@ -55,10 +55,13 @@ SAME_AS = {
     "initial_tr_radius": "initial_radius",
     "max_trust_radius": "max_radius",
     "maxCGit": "inner_maxiter",
+    "max_iter": "maxiter",
+    "max_eval": "maxfev",
+    "history_size": "memory",
     "c1": "decrease",
     "c2": "curvature",
 }
-"""Options of SciPy's methods that mean the same as ours, and are taken for them."""
+"""Options of SciPy's methods and of PyTorch's L-BFGS that mean the same as ours."""
 
 INSTEAD = {
     "factr": "use ftol = factr * 2.2e-16, which is relative to |f|",
@@ -71,8 +74,16 @@ INSTEAD = {
     "maxls": "there is no limit for one search; use maxfev for all evaluations",
     "norm": "gtol is for the largest component, and for no other norm",
     "hess_inv0": "the matrix to begin with is I / gamma; use gamma",
+    "lr": "a step has no rate, its length follows from the trust region; use initial_radius",
+    "learning_rate": "a step has no rate; use initial_radius for the length of the first one",
+    "tolerance_grad": "use gtol, which is for the largest component too",
+    "tolerance_change": "use ftol, which is relative to |f|, or xtol, which is relative to |x|",
+    "line_search_fn": "method='lsr1-ls' is the method with a line search",
+    "callback": "callback is an argument beside options",
+    "bounds": "bounds is an argument beside options",
+    "tol": "tol is an argument beside options; gtol is the option",
 }
-"""Options of SciPy's methods that are none of ours, and what to do about it."""
+"""Options of others that are none of ours, and what to do about it."""
 
 
 def option(default: Any, check: Callable[[Any, str], Any]) -> Any:

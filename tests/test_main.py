@@ -10,9 +10,11 @@ import pytest
 
 import qnsolve
 from qnsolve import __main__ as command_line
+from qnsolve import compiled
 from qnsolve.__main__ import main
 from qnsolve.demo import SOLVERS, Outcome, verdict
 from qnsolve.interface import METHODS
+from qnsolve.problems import PROBLEMS
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +154,8 @@ def test_version_in_a_process_of_its_own():
     done = subprocess.run(
         [sys.executable, "-m", "qnsolve", "--version"], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, f"qnsolve {qnsolve.__version__}")
+    version = f"qnsolve {qnsolve.__version__} (compiled model: {compiled.BUILD})"
+    assert (done.returncode, done.stdout.strip()) == (0, version)
 
 
 def test_help_names_the_commands(capsys):
@@ -160,3 +163,10 @@ def test_help_names_the_commands(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     assert "solve" in capsys.readouterr().out
+
+
+def test_names_are_not_broken_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["solve", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").replace(".", " ").split()
+    assert set(PROBLEMS) <= set(words)

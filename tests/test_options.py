@@ -114,7 +114,7 @@ def test_tol_is_another_name_of_gtol(given, gtol):
     ("name", "words"),
     [
         ("memmory", "did you mean 'memory'"),
-        ("max_iter", "did you mean 'maxiter'"),
+        ("max_itr", "did you mean 'maxiter'"),
         ("max_fev", "did you mean 'maxfev'"),
         ("zzz", "the options are gtol, .*, norm, compiled$"),
         ("factr", "use ftol = factr"),
@@ -123,6 +123,9 @@ def test_tol_is_another_name_of_gtol(given, gtol):
         ("verbose", "use disp"),
         ("return_all", "use history"),
         ("maxls", ".*use maxfev"),
+        ("lr", ".*use initial_radius"),
+        ("line_search_fn", "method='lsr1-ls'"),
+        ("callback", ".*beside options"),
     ],
 )
 def test_unknown_option_names_the_nearest(name, words):

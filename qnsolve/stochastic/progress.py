@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,14 @@ class TrainResult:
     message: str
     history: dict[str, np.ndarray]
     pivots: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        """Say how it went in one line; arrays are as long as they are."""
+        loss = self.history["loss_new"][-1] if self.steps else math.nan
+        return (
+            f"TrainResult({self.message!r}: {self.epochs} epochs, {self.steps} steps, "
+            f"{self.passes:.4g} passes, last loss {loss:.6g}; params, history, pivots)"
+        )
 
 
 @dataclass(frozen=True, eq=False)
