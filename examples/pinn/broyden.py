@@ -7,7 +7,8 @@ matrix B and the pair (s, y)
 
     B+ = tau (B - B s s'B / s'Bs + theta s'Bs w w') + y y' / y's,   w = y / y's - B s / s'Bs,
 
-and what is stored is H = inv(B).  The line search ensures the strong Wolfe conditions.
+and what is stored is H = inv(B), at first the identity.  The line search ensures the strong Wolfe
+conditions.
 """
 
 from __future__ import annotations
@@ -47,20 +48,20 @@ def minimise(evaluate: Evaluate, x: Tensor) -> None:
         fresh = H is None
         d = -g if H is None else -(H @ g)
         start = Point(0.0, f, float(g @ d), x, g)
-        first = min(1.0, 1.0 / float(g.norm())) if fresh else 1.0
-        found = wolfe(evaluate, start, d, first) if start.slope < 0.0 else None
+        found = None
+        if start.slope < 0.0:
+            first = min(1.0, 1.0 / float(g.norm())) if fresh else 1.0
+            found = wolfe(evaluate, start, d, first)
         if found is None:
             if fresh:
                 return
             H = None  # rounding errors have spoilt the matrix
             continue
         s, y = found.x - x, found.g - g
-        if fresh:
-            H = torch.eye(len(x), dtype=x.dtype, device=x.device) * (s @ y / (y @ y))
-        else:
-            # s'Bs / y's, from B d = -g.
-            b = -found.step * float(g @ s) / float(s @ y)
-            H = update(H, s, y, b)
+        if H is None:
+            H = torch.eye(len(x), dtype=x.dtype, device=x.device)
+        # s'Bs / y's, from B d = -g.
+        H = update(H, s, y, -found.step * float(g @ s) / float(s @ y))
         x, f, g = found.x, found.f, found.g
 
 

@@ -101,20 +101,25 @@ def times(a: Sequence[Tensor], b: Sequence[Tensor], orders: Sequence[int]) -> li
 
 
 def jet_of(function: Function, points: Tensor, orders: Sequence[int]) -> Tensor:
-    """Return the jet of a function that is written down, by forward differentiation."""
+    """Return the jet of a function that is written down, by repeated automatic differentiation."""
+    points = points.detach().requires_grad_()
     rows = [function(points)]
     for i, order in enumerate(orders):
-        direction = torch.zeros_like(points)
-        direction[:, i] = 1.0
-        derivative = function
+        row = rows[0]
         for _ in range(order):
-            derivative = _along(derivative, direction)
-            rows.append(derivative(points))
-    return torch.stack(rows)
+            row = torch.stack([_derivative(each, points)[:, i] for each in row.unbind(1)], 1)
+            rows.append(row)
+    return torch.stack(rows).detach()
 
 
-def _along(function: Function, direction: Tensor) -> Function:
-    return lambda points: torch.func.jvp(function, (points,), (direction,))[1]
+def _derivative(values: Tensor, points: Tensor) -> Tensor:
+    """Return the gradients of values, each of which depends on its own point only."""
+    if not values.requires_grad:  # a constant
+        return torch.zeros_like(points)
+    (gradients,) = torch.autograd.grad(
+        values.sum(), points, create_graph=True, materialize_grads=True
+    )
+    return gradients
 
 
 @dataclass(frozen=True)

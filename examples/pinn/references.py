@@ -8,6 +8,8 @@ import numpy as np
 import scipy.linalg
 
 Array = np.ndarray
+Solution = tuple[Array, Array, Array]
+"""Coordinates x and t, and u with a row for each t."""
 
 
 def burgers(x: Array, t: Array, nu: float, nodes: int = 200) -> Array:
@@ -30,7 +32,7 @@ def fourier(
     times: int,
     modes: int,
     steps: int,
-) -> tuple[Array, Array, Array]:
+) -> Solution:
     """Return x, t and u of u_t = L u + N(u), periodic on [-1, 1], for t from 0 to 1.
 
     Fourier in x, and in t the Runge-Kutta method of order four with an integrating factor, so that
@@ -91,7 +93,7 @@ def chebyshev(nodes: int) -> tuple[Array, Array]:
 
 def diffusion(
     k: Callable[[Array], Array], start: Callable[[Array], Array], times: int, nodes: int
-) -> tuple[Array, Array, Array]:
+) -> Solution:
     """Return x, t and u of u_t = (k(x) u_x)_x on [0, 1], zero at both ends, for t from 0 to 1.
 
     Chebyshev collocation in x; in t the exponential of the matrix, without error.
