@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 broyden = importlib.import_module("examples.pinn.broyden")
-contest = importlib.import_module("examples.pinn.__main__")
+contest = importlib.import_module("examples.pinn.contest")
 measure = importlib.import_module("examples.pinn.measure")
 networks = importlib.import_module("examples.pinn.networks")
 problems = importlib.import_module("examples.pinn.problems")
@@ -225,7 +225,7 @@ def test_contest(tmp_path, capsys):
     table = (tmp_path / "poisson.md").read_text()
     assert all(f"| {name} |" in table for name in contest.CONTENDERS)
     assert (tmp_path / "poisson.png").stat().st_size > 10_000
-    runs = contest.read(tmp_path / "curves.csv")
+    runs = measure.read(tmp_path / "curves.csv")
     assert len(runs) == len(contest.CONTENDERS)
     for rows in runs:
         assert rows[-1].evaluations <= 6
@@ -237,6 +237,18 @@ def test_contest(tmp_path, capsys):
     contest.main([*arguments, "--out", str(tmp_path)])
     assert (tmp_path / "curves.csv").read_bytes() == before
     assert "evaluations " not in capsys.readouterr().out.split("median")[0]
+    with pytest.raises(SystemExit, match="points"):
+        contest.main([*arguments, "--points", "33", "--out", str(tmp_path)])
+
+
+def test_seeds_in_processes_of_their_own(tmp_path):
+    arguments = ["--problem", "poisson", "--budget", "4", "--points", "16", "--only", "hybrid*20*"]
+    for jobs in ("1", "2"):
+        contest.main([*arguments, "--seeds", "1", "--jobs", jobs, "--out", str(tmp_path / jobs)])
+    one, other = (measure.read(tmp_path / jobs / "curves.csv") for jobs in ("1", "2"))
+    assert [[row.loss for row in rows] for rows in one] == [
+        [row.loss for row in rows] for rows in other
+    ]
 
 
 def test_contest_names_its_contenders(tmp_path, capsys):

@@ -103,7 +103,7 @@ def column(values: np.ndarray, device: torch.device) -> Tensor:
 
 
 def periodic(points: Tensor) -> Tensor:
-    """Return features (cos pi x, sin pi x, 2 t - 1): all that is built on them has period 2 in x."""
+    """Return (cos pi x, sin pi x, 2 t - 1): what is built on them has period 2 in x."""
     x, t = points[:, :1], points[:, 1:]
     return torch.cat([(pi * x).cos(), (pi * x).sin(), 2.0 * t - 1.0], 1)
 
@@ -236,7 +236,10 @@ def korteweg_de_vries(points: int, device: torch.device) -> Problem:
 
 
 def poisson(points: int, device: torch.device, waves: int = 4) -> Problem:
-    """-(u_xx + u_yy) = f on the unit square, u = 0 around: u = sin(4 pi x) sin(4 pi y), f scaled to 1."""
+    """-(u_xx + u_yy) = f on the unit square, u = 0 around: u = sin(4 pi x) sin(4 pi y).
+
+    The residual is divided by the largest f.
+    """
 
     def exact(p: Tensor) -> Tensor:
         return (waves * pi * p).sin().prod(1, keepdim=True)
