@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     demo_parser.add_argument(
         "--seconds",
         type=_at_least(0, float),
-        default=6.0,
+        default=10.0,
         metavar="S",
         help="time each solver may take (default %(default)g)",
     )

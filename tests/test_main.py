@@ -12,9 +12,9 @@ import qnsolve
 from qnsolve import __main__ as command_line
 from qnsolve import compiled
 from qnsolve.__main__ import main
-from qnsolve.demo import SOLVERS, Outcome, verdict
+from qnsolve.demo import SOLVERS, Line, Outcome, compete, verdict
 from qnsolve.interface import METHODS
-from qnsolve.problems import PROBLEMS
+from qnsolve.problems import PROBLEMS, digits_network
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +111,10 @@ def test_demo(arguments, tmp_path, monkeypatch, capsys):
         return
     assert main(arguments) == 0
     output = capsys.readouterr().out
-    heads, *rows = [line for line in output.splitlines() if line.startswith(("solver", *SOLVERS))]
+    heads, *rows = [line for line in output.splitlines() if line.startswith(("solver  ", *SOLVERS))]
     assert len(rows) == len(SOLVERS)
     # Every row has its numbers under their heads.
-    for head in ("evaluations", "loss", "|g|_inf", "held-out accuracy", "seconds"):
+    for head in ("evaluations", "loss", "|g|_inf", "held out", "seconds", "at 0.1 s each"):
         end = heads.index(head) + len(head)
         assert all(row[end - 1] != " " and row[end] == " " for row in rows), head
     assert all(row.endswith("iteration limit") for row in rows)
@@ -136,6 +136,19 @@ def test_time_limit_stops_every_solver(capsys):
         line for line in capsys.readouterr().out.splitlines() if line.startswith(tuple(SOLVERS))
     ]
     assert all(row.endswith("time limit") for row in rows)
+
+
+def test_progress_is_for_those_who_look_on(monkeypatch, capsys):
+    def shown(terminal):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+        compete("qnsolve hybrid-tr", problem, 5, 60.0)
+        return capsys.readouterr().err
+
+    problem = digits_network(hidden=4)
+    monkeypatch.setattr(Line, "EVERY", 0.0)
+    assert shown(False) == ""
+    lines = shown(True).split("\r")
+    assert "evaluations, loss" in lines[1] and lines[-1] == "" and not lines[-2].strip()
 
 
 def outcome(solver, evaluations, g_norm):
