@@ -152,7 +152,7 @@ def demo(maxiter: int, seconds: float) -> list[Outcome]:
     print(f"\n{verdict(outcomes)}")
     print(
         f"An evaluation is one call for loss and gradient.  The column {dear!r} is what the\n"
-        f"run would take if a call cost {DEAR:g} s, as a simulation may.  The loss is not convex, so\n"
+        f"run would take if a call cost {DEAR:g} s, as a simulation may.  The loss is not convex:\n"
         "solvers may end at different minimisers."
     )
     return outcomes
