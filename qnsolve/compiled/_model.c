@@ -979,7 +979,7 @@ static int model_init(Model *self, PyObject *args, PyObject *Py_UNUSED(kwds))
         return -1;
     /* Where 2 k >= n the basis are unit vectors: r <= 2 m in any case. */
     Py_ssize_t big = ld * ld, squares = 14, vectors = 12;
-    self->memory = calloc(squares * big + vectors * (ld + 4) + 3 * n, sizeof(double));
+    self->memory = calloc(squares * big + 4 * ld + vectors * (ld + 4) + 3 * n, sizeof(double));
     self->order = malloc((self->m + 1 + 3 * ld) * sizeof(int));
     if (!self->memory || !self->order) {
         PyErr_NoMemory();
@@ -992,7 +992,8 @@ static int model_init(Model *self, PyObject *args, PyObject *Py_UNUSED(kwds))
     double **matrices[] = {&self->C, &self->R, &self->H, &self->F, &self->P, &self->inner, &self->S,
                            &self->Y, &self->A, &self->B, &self->T, &self->X, &self->L,
                            &self->Z};
-    for (int i = 0; i < 14; i++, at += big) *matrices[i] = at;
+    /* Whole tiles are computed on the last columns of C, wherever they begin. */
+    for (int i = 0; i < 14; i++, at += i == 1 ? big + 4 * ld : big) *matrices[i] = at;
     double **short_ones[] = {&self->lam, &self->off, &self->tau, &self->par, &self->carrier_par,
                              &self->Ws, &self->Wy, &self->Wg_new, &self->inner_scale, &self->v1,
                              &self->v2, &self->v3};
