@@ -90,6 +90,7 @@ class Line:
     """A line that says how far a run is, where somebody looks on."""
 
     EVERY = 0.1
+    """Seconds between two writings."""
 
     def __init__(self, solver: str) -> None:
         self._solver, self._last = solver, 0.0

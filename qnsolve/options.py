@@ -334,10 +334,10 @@ class SolverOptions(Options):
     >>> options = SolverOptions.from_user({"maxfun": 100, "tol": 1e-8}, eps=2.0**-52)
     >>> options.maxfev, options.gtol, options.xtol == 2.0**-52
     (100, 1e-08, True)
-    >>> SolverOptions.from_user({"max_iter": 100}, eps=2.0**-52)
+    >>> SolverOptions.from_user({"maxitr": 100}, eps=2.0**-52)
     Traceback (most recent call last):
     ...
-    TypeError: unknown option 'max_iter'; did you mean 'maxiter'?
+    TypeError: unknown option 'maxitr'; did you mean 'maxiter'?
     """
 
     gtol: float = option(GTOL, NOT_NEGATIVE)

@@ -321,8 +321,116 @@ def test_jac_true_wants_a_pair(value):
 
 @pytest.mark.parametrize("shape", [(2, 3), (6,), (6, 1), (1, 6), (2, 3, 1)])
 def test_gradient_may_have_the_shape_of_x_or_be_flat(make, shape):
-    x0 = array_api_strict.ones(2, device=DEVICE)
-    objective = Objective(lambda x: 0.0, x0, jac=lambda x: array_api_strict.ones(2))
+    objective = Objective(
+        lambda x: 0.0, make(np.ones((2, 3))), jac=lambda x: xp_of(x).reshape(x, shape)
+    )
+    _, g = objective(objective.x0)
+    assert g.shape == (6,)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (5,), (3, 1, 2), (36,), ()])
+def test_gradient_of_another_shape_is_refused(make, shape):
+    x0 = make(np.ones((2, 3)))
+    g = make(np.ones(shape))
+    objective = Objective(lambda x: 0.0, x0, jac=lambda x: g)
+    words = rf"gradient has shape \({', '.join(map(str, shape))},?\), but x has shape \(2, 3\)"
+    with pytest.raises(ValueError, match=words):
+        objective(objective.x0)
+
+
+@pytest.mark.parametrize("g", [2.0, np.float64(2.0), [2.0], np.array([[2.0]]), np.array(2.0)])
+def test_gradient_in_one_variable_may_be_a_number(g):
+    objective = Objective(lambda x: 0.0, [1.0], jac=lambda x: g)
+    assert objective(objective.x0)[1].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    "g",
+    [
+        [1, 2],
+        (1.0, 2.0),
+        np.array([1, 2]),
+        np.float32([1, 2]),
+        np.array([[1.0], [2.0]]),
+        np.matrix([1.0, 2.0]),
+        np.array([1.0, fractions.Fraction(2)]),
+        np.array([1 + 0j, 2]),
+        Labelled([1.0, 2.0]),
+        Labelled([[1.0], [2.0]]),
+    ],
+    ids=lambda g: f"{type(g).__name__}{getattr(g, 'dtype', '')}",
+)
+def test_gradient_is_cast_to_the_dtype_of_x(g):
+    for dtype in (np.float32, np.float64):
+        objective = Objective(lambda x: 0.0, np.ones(2, dtype), jac=lambda x: g)
+        result = objective(objective.x0)[1]
+        assert result.dtype == dtype and result.tolist() == [1.0, 2.0]
+
+
+def test_wider_gradient_is_cast_on_the_device(make):
+    x0 = make([1.0, 2.0], "float32")
+    objective = Objective(lambda x: 0.0, x0, jac=lambda x: xp_of(x).astype(x, xp_of(x).float64))
+    g = objective(objective.x0)[1]
+    assert g.dtype == objective.space.dtype and objective.shaped(g).dtype == xp_of(x0).float32
+
+
+def test_complex_gradient_is_refused(make):
+    objective = Objective(
+        lambda x: 0.0, make([1.0]), jac=lambda x: 1j * xp_of(x).astype(x, xp_of(x).complex128)
+    )
+    with pytest.raises(TypeError, match=r"the gradient is complex .*return its \.real"):
+        objective(objective.x0)
+
+
+@pytest.mark.parametrize(
+    ("g", "words"),
+    [
+        (None, "the gradient is None; return an array"),
+        ([None, 1.0], "the gradient must hold real numbers, got dtype object"),
+        (
+            np.array(["1", "2"], dtype=object),
+            "the gradient must hold real numbers, got dtype object",
+        ),
+        (
+            scipy.sparse.csr_array([[1.0, 2.0]]),
+            r"the gradient is sparse .*return its \.toarray\(\)",
+        ),
+        (["a", "b"], "the gradient must hold real numbers, got dtype <U1"),
+        (np.ma.array([1.0, 2.0]), "the gradient is a masked array"),
+    ],
+    ids=["None", "a None", "objects", "sparse", "strings", "masked"],
+)
+def test_gradient_that_is_no_numpy_array_of_numbers_is_refused(g, words):
+    objective = Objective(lambda x: 0.0, [1.0, 2.0], jac=lambda x: g)
+    with pytest.raises(TypeError, match=words):
+        objective(objective.x0)
+
+
+def test_numpy_takes_the_gradient_of_a_library_that_lets_itself_be_converted():
+    g = array_api_strict.asarray([1.0, 2.0])
+    objective = Objective(lambda x: array_api_strict.asarray(3.0), [1.0, 2.0], jac=lambda x: g)
+    f, taken = objective(objective.x0)
+    assert f == 3.0 and type(taken) is np.ndarray and taken.tolist() == [1.0, 2.0]
+
+
+def test_numpy_does_not_fetch_a_gradient_from_a_device():
+    g = array_api_strict.ones(2, device=DEVICE)
+    objective = Objective(lambda x: 0.0, [1.0, 2.0], jac=lambda x: g)
+    with pytest.raises(RuntimeError, match=r"Can(not|'t| not) convert array on the .*device1"):
+        objective(objective.x0)
+
+
+@pytest.mark.parametrize("g", [np.ones(2), [1.0, 1.0]], ids=["array", "list"])
+def test_host_gradient_is_refused_for_another_library(g):
+    objective = Objective(lambda x: 0.0, array_api_strict.ones(2), jac=lambda x: g)
+    with pytest.raises(TypeError, match="must be an array of array_api_strict, as x0 is"):
+        objective(objective.x0)
+
+
+def test_gradient_on_another_device_is_refused():
+    objective = Objective(
+        lambda x: 0.0, array_api_strict.ones(2, device=DEVICE), jac=lambda x: array_api_strict.ones(2)
+    )
     with pytest.raises(ValueError, match=r"the gradient is on .*CPU.*, but x is on .*device1"):
         objective(objective.x0)
 

@@ -48,13 +48,20 @@ def spectrum(problem: Problem, module: nn.Module, samples: int, seed: int) -> li
 
 
 class Kept(Meter):
-    """A meter that keeps the module it is shown last."""
+    """A meter that measures nothing and keeps the module it is shown last."""
 
-    def over(self, epoch: float, passes: float, *rest: object) -> bool:
-        self.module = rest[1]
+    module: nn.Module
+
+    def over(
+        self,
+        epoch: float,
+        passes: float,
+        backprops: float,
+        module: nn.Module,
+        skipped: float = np.nan,
+    ) -> bool:
+        self.module = module
         return epoch >= self._epochs
-
-    module: object = None
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from qnsolve.arrays.libraries import Array, as_numpy, detached, from_numpy_like,
 from qnsolve.arrays.space import VectorSpace
 from qnsolve.arrays.user import array_like, real_array
 
-CARRIED = 2**14
+CARRIED = 10**4
 """Greatest number of variables for which vectors leave their device: on a GPU the algebra of an
 iteration is launches of kernels, 1.3 to 4.5 ms whatever n is.  NumPy takes as long at 3e4 variables
 in float64 and at 1e4 in float32, the copies included (``benchmarks/gpu.py --vectors``)."""
