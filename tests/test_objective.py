@@ -429,7 +429,9 @@ def test_host_gradient_is_refused_for_another_library(g):
 
 def test_gradient_on_another_device_is_refused():
     objective = Objective(
-        lambda x: 0.0, array_api_strict.ones(2, device=DEVICE), jac=lambda x: array_api_strict.ones(2)
+        lambda x: 0.0,
+        array_api_strict.ones(2, device=DEVICE),
+        jac=lambda x: array_api_strict.ones(2),
     )
     with pytest.raises(ValueError, match=r"the gradient is on .*CPU.*, but x is on .*device1"):
         objective(objective.x0)
