@@ -89,7 +89,7 @@ def lbfgsb(pairs: int) -> Contender:
 
 
 def from_qnsolve(method: str, **options: Any) -> Contender:
-    """Return a method of qnsolve; the vectors stay on the device."""
+    """Return a method of qnsolve, on the tensors of the loss."""
 
     def run(loss: Measured, x0: Tensor) -> None:
         given = {"maxiter": ENDLESS, "gtol": 0.0, **options}
